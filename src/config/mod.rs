@@ -1,0 +1,270 @@
+//! `pierhead.toml` parsed into types that cannot hold a wrong value. A wrong key or value is reported with
+//! file, line, column and what was expected. Flags come before `PIERHEAD_*` variables, these before the file.
+
+mod core;
+mod error;
+mod load;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use self::core::{CoreConfig, Cores};
+pub use self::error::ConfigError;
+pub use self::units::{Millis, Size};
+use crate::dialect::{Name, Protocol};
+use serde::Deserialize;
+
+/// Where the configuration is looked for when nobody names a file.
+pub const DEFAULT_PATH: &str = "/etc/pierhead/pierhead.toml";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Directory of the store, the secrets and the backups.
+    pub data_dir: PathBuf,
+    /// The control socket and who may use it.
+    pub control: ControlConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// The Docker engine.
+    pub docker: DockerConfig,
+    /// The ports of the edge.
+    #[serde(rename = "listener")]
+    pub listeners: Vec<ListenerConfig>,
+    /// The cores of the edge: defaults, and what differs on single CPUs.
+    #[serde(rename = "core")]
+    pub cores: Cores,
+    /// The limits of DESIGN §5.
+    pub limits: Limits,
+    /// TCP settings of both legs of a connection.
+    pub tcp: TcpConfig,
+    /// How large an addon may be, by plan name.
+    #[serde(rename = "plan")]
+    pub plans: BTreeMap<Name, Plan>,
+    /// The engines that can be provisioned, by kind name.
+    #[serde(rename = "kind")]
+    pub kinds: BTreeMap<Name, KindConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            data_dir: "/var/lib/pierhead".into(),
+            control: ControlConfig::default(),
+            log: LogConfig::default(),
+            docker: DockerConfig::default(),
+            listeners: vec![ListenerConfig::default_of(Protocol::Postgres)],
+            cores: Cores::default(),
+            limits: Limits::default(),
+            tcp: TcpConfig::default(),
+            plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
+            kinds: BTreeMap::from([(fixed_name("postgres"), KindConfig::image("postgres:17"))]),
+        }
+    }
+}
+
+/// The control socket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// Path of the Unix socket that the CLI and other programs talk to.
+    pub socket: PathBuf,
+    /// Permission bits of the socket.
+    #[serde(deserialize_with = "units::octal")]
+    pub mode: u32,
+    /// Group that owns the socket; none leaves the process' own.
+    pub group: Option<String>,
+    /// Where Prometheus may scrape `/metrics` over TCP; none serves it on the control socket only.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        ControlConfig { socket: "/run/pierhead/control.sock".into(), mode: 0o660, group: None, metrics: None }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// A `tracing` filter, such as `info` or `pierhead::edge=debug,info`.
+    pub level: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { level: "info".into(), format: LogFormat::Human }
+    }
+}
+
+/// The two forms of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The Docker engine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DockerConfig {
+    /// `unix:///path` or `tcp://host:port`; none: `DOCKER_HOST`, else the engine's usual socket.
+    pub host: Option<String>,
+}
+
+/// One port of the edge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// The protocol that is spoken here.
+    pub dialect: Protocol,
+    /// The addresses to listen on. Default: every IPv4 address at the protocol's own port.
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+}
+
+impl ListenerConfig {
+    fn default_of(protocol: Protocol) -> Self {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), protocol.default_port());
+        ListenerConfig { dialect: protocol, listen: vec![address] }
+    }
+}
+
+/// The limits of the edge. Each has a metric.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// From accept to the name, in total.
+    pub identify_timeout: Millis,
+    /// Connections that have not said their name yet, over all cores.
+    pub unidentified_max: u32,
+    /// The same from one source (an IPv4 address or an IPv6 /64).
+    pub unidentified_per_source_max: u32,
+    /// How long a dial may take in total, from the first try to the last.
+    pub dial_timeout: Millis,
+    /// How long one try to connect may take before the address is looked up again.
+    pub dial_try_timeout: Millis,
+    /// How many dials to one addon may be under way on one core.
+    pub dials_per_addon_max: u32,
+    /// After a refusal: how long the client may take to read it before the connection is closed.
+    pub refusal_linger: Millis,
+    /// After SIGTERM: how long connections may go on before they are closed.
+    pub drain_timeout: Millis,
+    /// Over how long the closing of what is left after `drain_timeout` is spread.
+    pub drain_spread: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            identify_timeout: Millis::from_secs(10),
+            unidentified_max: 4096,
+            unidentified_per_source_max: 1024,
+            dial_timeout: Millis::from_secs(5),
+            dial_try_timeout: Millis::from_secs(1),
+            dials_per_addon_max: 256,
+            refusal_linger: Millis::from_secs(1),
+            drain_timeout: Millis::from_secs(30),
+            drain_spread: Millis::from_secs(2),
+        }
+    }
+}
+
+/// TCP settings of both legs of a connection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TcpConfig {
+    /// Idle time before the first keepalive probe (`TCP_KEEPIDLE`).
+    pub keepalive_idle: Millis,
+    /// Time between probes (`TCP_KEEPINTVL`).
+    pub keepalive_interval: Millis,
+    /// Unanswered probes before the connection is dead (`TCP_KEEPCNT`).
+    pub keepalive_count: u32,
+    /// How long sent bytes may stay unacknowledged (`TCP_USER_TIMEOUT`); 0 leaves it to the kernel.
+    pub user_timeout: Millis,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        TcpConfig {
+            keepalive_idle: Millis::from_secs(60),
+            keepalive_interval: Millis::from_secs(15),
+            keepalive_count: 6,
+            user_timeout: Millis::from_secs(150),
+        }
+    }
+}
+
+/// How large an addon may be.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    /// CPUs, in fractions (0.5 is half of one).
+    #[serde(deserialize_with = "units::cpus")]
+    pub cpus: f64,
+    /// Memory, swap included.
+    pub memory: Size,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Connections through the edge at once; 0 for no limit.
+    pub connections_max: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan { cpus: 1.0, memory: Size::from_mib(512), pids: 256, connections_max: 90 }
+    }
+}
+
+/// An engine that can be provisioned.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindConfig {
+    /// The container image.
+    pub image: String,
+    /// The plan of an addon that names none.
+    #[serde(default = "default_plan")]
+    pub plan: Name,
+    /// Further arguments for the engine, behind the image's entry point.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// The user (uid) inside the image who must be able to read the password file.
+    #[serde(default = "default_secret_uid")]
+    pub secret_uid: u32,
+}
+
+impl KindConfig {
+    fn image(image: &str) -> Self {
+        KindConfig {
+            image: image.into(),
+            plan: default_plan(),
+            args: vec![],
+            secret_uid: default_secret_uid(),
+        }
+    }
+}
+
+fn default_plan() -> Name {
+    fixed_name("small")
+}
+
+/// The official Debian-based images run their engines as uid 999.
+fn default_secret_uid() -> u32 {
+    999
+}
+
+fn fixed_name(text: &'static str) -> Name {
+    Name::parse(text).expect("a name written in this file")
+}
+
+#[cfg(test)]
+mod tests;

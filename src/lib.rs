@@ -18,6 +18,7 @@
 
 pub mod config;
 pub mod dialect;
+pub mod docker;
 pub mod edge;
 pub mod routes;
 pub mod sys;

@@ -89,6 +89,9 @@ pub enum Problem {
     /// Running, and on no network now.
     #[error("it runs but has no address on any network: docker network connect NETWORK {0}")]
     NoAddress(String),
+    /// The protocol has no port of its own, and none is given.
+    #[error("protocol {0} has no port of its own: add the label pierhead.port=PORT")]
+    PortNeeded(Protocol),
     /// Another container has the name.
     #[error(
         "{protocol} {name} belongs to the older container {owner}: remove one of them, or set the label {NAME}"
@@ -128,7 +131,10 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
                 problems.push(Problem::ProtocolTwice(protocol));
             }
             Ok(protocol) => {
-                let port = port.unwrap_or(protocol.default_port());
+                let Some(port) = port.or(protocol.default_port()) else {
+                    problems.push(Problem::PortNeeded(protocol));
+                    continue;
+                };
                 let state = state(container.status, reach.as_ref().ok().copied(), port);
                 claims.push(Claim { protocol, name: name.clone(), state, connections_max });
             }

@@ -4,8 +4,10 @@
 //! out go Docker calls that make it so. The decisions are in [`lifecycle`], which knows no IO; everything
 //! else here only reads or carries out.
 
+mod crash;
 pub mod kinds;
 pub mod lifecycle;
+pub mod provision;
 pub mod secrets;
 pub mod store;
 

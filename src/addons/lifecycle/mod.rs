@@ -82,12 +82,17 @@ pub struct Decision {
     pub action: Action,
 }
 
+/// How long nothing is to be tried after a failure; `None` if something may be tried now.
+pub fn pause(life: &Life, now: UnixMs) -> Option<Duration> {
+    // A wall clock may be set back: no pause is longer than the longest that was ever asked for.
+    let wait_ms = (life.retry_at - now).min(RETRY_MAX.as_millis() as i64);
+    (wait_ms > 0).then(|| Duration::from_millis(wait_ms as u64))
+}
+
 /// Decides what to do next about an addon. Pure: the same row, world and time give the same answer.
 pub fn next_action(life: &Life, seen: &Seen, now: UnixMs) -> Decision {
-    // A wall clock may be set back: no wait is longer than the longest that was ever asked for.
-    let wait_ms = (life.retry_at - now).min(RETRY_MAX.as_millis() as i64);
-    if wait_ms > 0 {
-        return Decision { state: life.state, action: Action::Wait(Duration::from_millis(wait_ms as u64)) };
+    if let Some(time) = pause(life, now) {
+        return Decision { state: life.state, action: Action::Wait(time) };
     }
     let (state, action) = match life.desired {
         Desired::Running => run(life, seen),

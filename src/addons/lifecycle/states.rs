@@ -183,7 +183,7 @@ impl Desired {
 
 impl State {
     /// The word in the API and in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             State::Waiting => "waiting",
             State::Provisioning(_) => "provisioning",

@@ -28,7 +28,8 @@ impl Name {
     }
 }
 
-/// Who a client says it is: `name` or `name.role`. The part before the dot is the addon.
+/// Who a client says it is: `name` or `name.role`. The part before the dot is the addon. At most 63 bytes,
+/// as PostgreSQL cuts longer users: two roles must not become one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The addon.
@@ -38,7 +39,10 @@ pub struct Login {
 }
 
 impl Login {
-    /// Parses `name` or `name.role`. The role follows the name's grammar, with `_` allowed too.
+    /// The longest role, in bytes.
+    pub const ROLE_LEN_MAX: usize = 63 - 1 - Name::LEN_MAX;
+
+    /// Parses `name` or `name.role`. The role is made of what a name is made of, and `_`.
     pub fn parse(user: &[u8]) -> Result<Self, NameError> {
         let user = std::str::from_utf8(user).map_err(|_| NameError::Character)?;
         let (name, role) = match user.split_once('.') {
@@ -68,6 +72,9 @@ pub enum NameError {
     /// Holds something else than `a-z`, `0-9` and `-`.
     #[error("a name has only lower-case letters, digits and '-'")]
     Character,
+    /// What stands behind the dot can be no role.
+    #[error("a role has 1 to 30 lower-case letters, digits, '-' and '_'")]
+    Role,
 }
 
 fn check(text: &str) -> Result<(), NameError> {
@@ -85,15 +92,9 @@ fn check(text: &str) -> Result<(), NameError> {
 }
 
 fn check_role(role: &str) -> Result<(), NameError> {
-    match role.len() {
-        0 => return Err(NameError::Empty),
-        33.. => return Err(NameError::TooLong),
-        _ => {}
-    }
-    if !role.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')) {
-        return Err(NameError::Character);
-    }
-    Ok(())
+    let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let fits = (1..=Login::ROLE_LEN_MAX).contains(&role.len()) && role.bytes().all(allowed);
+    if fits { Ok(()) } else { Err(NameError::Role) }
 }
 
 impl TryFrom<String> for Name {
@@ -163,9 +164,13 @@ mod tests {
     fn login_routes_by_the_part_before_the_dot() {
         let login = Login::parse(b"blog.read_only").unwrap();
         assert_eq!((login.name.as_str(), login.role.as_deref()), ("blog", Some("read_only")));
-        assert!(Login::parse(b"blog.").is_err());
-        assert!(Login::parse(b".blog").is_err());
-        assert!(Login::parse(b"blog.a.b").is_err());
-        assert!(Login::parse(b"blog.\xff").is_err());
+        assert_eq!(Login::parse(b".blog"), Err(NameError::Empty));
+        assert_eq!(Login::parse(b"blog.\xff"), Err(NameError::Character));
+        for bad in ["blog.", "blog.a.b", "blog.A", &format!("blog.{}", "a".repeat(31))] {
+            assert_eq!(Login::parse(bad.as_bytes()), Err(NameError::Role), "{bad}");
+        }
+        let longest = format!("{}.{}", "a".repeat(32), "b".repeat(30));
+        assert_eq!(longest.len(), 63);
+        assert!(Login::parse(longest.as_bytes()).is_ok());
     }
 }

@@ -1,5 +1,8 @@
-//! The route table: (protocol, name) -> where the addon is. Read by every core for every connection without
-//! a lock or an allocation; published by the control thread.
+//! The room of the route table: (protocol, name) -> where the addon is.
+//!
+//! What comes in: [`Change`]s, published by the control thread. What goes out: an [`Arc<Route>`] for every
+//! look-up of a core, without a lock, a wait or an allocation; and the counters that the cores keep in each
+//! route's [`Usage`]. Knows no IO.
 
 mod table;
 mod usage;
@@ -8,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use table::Table;
-pub use usage::{Direction, Lane, Usage};
+pub use usage::{Direction, Lane, OpenGuard, Usage};
 
 use crate::dialect::{Name, Protocol};
 
@@ -28,8 +31,30 @@ pub struct Route {
     pub generation: u64,
     /// How many connections the addon may have at once; 0 for no limit.
     pub connections_max: u32,
-    /// Counters that outlive a change of the route.
+    /// Counters that outlive a change of the route. [`Table::publish`] puts the right ones here.
     pub usage: Arc<Usage>,
+}
+
+impl Route {
+    /// A route to be published. Its generation and its counters are for [`Table::publish`] to give.
+    pub fn new(
+        protocol: Protocol,
+        name: Name,
+        state: RouteState,
+        container: Arc<str>,
+        connections_max: u32,
+    ) -> Self {
+        Route { protocol, name, state, container, generation: 0, connections_max, usage: Arc::default() }
+    }
+
+    /// Whether the edge would treat connections to both alike: everything but generation and counters.
+    pub fn same_as(&self, other: &Route) -> bool {
+        self.protocol == other.protocol
+            && self.name == other.name
+            && self.state == other.state
+            && self.container == other.container
+            && self.connections_max == other.connections_max
+    }
 }
 
 /// Whether and how an addon is reached.
@@ -50,4 +75,22 @@ pub enum RouteState {
 pub enum Upstream {
     /// An address on a bridge of this host.
     Tcp(SocketAddr),
+}
+
+/// One change of the table, for [`Table::publish`].
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Adds the route, or puts it in the place of the one with the same protocol and name.
+    Set(Route),
+    /// Takes the route away. Connections that use it are not touched.
+    Remove(Protocol, Name),
+}
+
+impl Change {
+    fn key(&self) -> (Protocol, &str) {
+        match self {
+            Change::Set(route) => (route.protocol, route.name.as_str()),
+            Change::Remove(protocol, name) => (*protocol, name.as_str()),
+        }
+    }
 }

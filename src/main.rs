@@ -1,1 +1,3 @@
+//! The story in one screen.
+
 fn main() {}

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::units::Size;
+use crate::edge::relay::RelayMode;
 
 /// How one core of the edge works. `docs/tuning.md` says what each setting does to the figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,14 @@ pub struct CoreConfig {
     pub buffers: u16,
     /// Size of one buffer.
     pub buffer_size: Size,
+    /// Which lane the bytes take.
+    pub relay: RelayMode,
+    /// Pipes that streaming connections may hold at once; beyond that they copy.
+    pub pipes_max: u32,
+    /// Size of one pipe.
+    pub pipe_size: Size,
+    /// Bytes that one connection may move before the others have their turn.
+    pub turn_budget: Size,
     /// How long the core polls for completions before it sleeps, in microseconds; 0 never polls.
     pub spin_us: u32,
     /// Connections that the kernel may hold before the core accepts them.
@@ -35,6 +44,10 @@ impl Default for CoreConfig {
             ring_entries: 1024,
             buffers: 1024,
             buffer_size: Size::from_bytes(16 * 1024),
+            relay: RelayMode::Auto,
+            pipes_max: 1024,
+            pipe_size: Size::from_bytes(256 * 1024),
+            turn_budget: Size::from_bytes(512 * 1024),
             spin_us: 50,
             backlog: 4096,
             connections_max: 100_000,
@@ -88,6 +101,13 @@ struct Settings {
     buffers: Option<u16>,
     #[serde(default, deserialize_with = "buffer_size")]
     buffer_size: Option<Size>,
+    relay: Option<RelayMode>,
+    #[serde(default, deserialize_with = "pipes_max")]
+    pipes_max: Option<u32>,
+    #[serde(default, deserialize_with = "pipe_size")]
+    pipe_size: Option<Size>,
+    #[serde(default, deserialize_with = "turn_budget")]
+    turn_budget: Option<Size>,
     #[serde(default, deserialize_with = "spin_us")]
     spin_us: Option<u32>,
     #[serde(default, deserialize_with = "backlog")]
@@ -107,6 +127,10 @@ impl Settings {
         set(self.ring_entries, &mut config.ring_entries);
         set(self.buffers, &mut config.buffers);
         set(self.buffer_size, &mut config.buffer_size);
+        set(self.relay, &mut config.relay);
+        set(self.pipes_max, &mut config.pipes_max);
+        set(self.pipe_size, &mut config.pipe_size);
+        set(self.turn_budget, &mut config.turn_budget);
         set(self.spin_us, &mut config.spin_us);
         set(self.backlog, &mut config.backlog);
         set(self.connections_max, &mut config.connections_max);
@@ -187,12 +211,33 @@ fn connections_max<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Er
     checked(d, "1 to 1000000", |n: &u32| (1..=1_000_000).contains(n))
 }
 
+fn pipes_max<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
+    checked(d, "0 to 1000000", |n: &u32| *n <= 1_000_000)
+}
+
 fn buffer_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Size>, D::Error> {
-    let size = Size::deserialize(d)?;
-    if (1 << 10..=1 << 20).contains(&size.bytes()) {
+    size_between(d, Size::from_bytes(1 << 10), Size::from_mib(1), "1KiB to 1MiB")
+}
+
+fn pipe_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Size>, D::Error> {
+    size_between(d, Size::from_bytes(4 << 10), Size::from_mib(1), "4KiB to 1MiB")
+}
+
+fn turn_budget<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Size>, D::Error> {
+    size_between(d, Size::from_bytes(16 << 10), Size::from_mib(64), "16KiB to 64MiB")
+}
+
+fn size_between<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    min: Size,
+    max: Size,
+    expected: &str,
+) -> Result<Option<Size>, D::Error> {
+    let size = Size::deserialize(deserializer)?;
+    if (min..=max).contains(&size) {
         return Ok(Some(size));
     }
-    Err(de::Error::custom(format!("invalid value: {} bytes, expected 1KiB to 1MiB", size.bytes())))
+    Err(de::Error::custom(format!("invalid value: {} bytes, expected {expected}", size.bytes())))
 }
 
 fn checked<'de, D, T>(

@@ -156,8 +156,6 @@ pub struct Limits {
     pub dial_timeout: Millis,
     /// How long one try to connect may take before the address is looked up again.
     pub dial_try_timeout: Millis,
-    /// How many dials to one addon may be under way on one core.
-    pub dials_per_addon_max: u32,
     /// After a refusal: how long the client may take to read it before the connection is closed.
     pub refusal_linger: Millis,
     /// After SIGTERM: how long connections may go on before they are closed.
@@ -174,7 +172,6 @@ impl Default for Limits {
             unidentified_per_source_max: 1024,
             dial_timeout: Millis::from_secs(5),
             dial_try_timeout: Millis::from_secs(1),
-            dials_per_addon_max: 256,
             refusal_linger: Millis::from_secs(1),
             drain_timeout: Millis::from_secs(30),
             drain_spread: Millis::from_secs(2),

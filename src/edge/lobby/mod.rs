@@ -1,0 +1,326 @@
+//! From accept to the relay: identify, route, dial, open, hand over. One task for each connection on the core's
+//! tokio-uring runtime; what comes in is an accepted socket, what goes out an established pair, or a refusal in
+//! the protocol's own words.
+
+mod cancel;
+mod leg;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::Socket;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use self::leg::Leg;
+use super::admission::Ticket;
+use super::cancel::CancelTable;
+use super::counters::CoreCounters;
+use super::relay::{Established, Story};
+use crate::config::{Limits, TcpConfig};
+use crate::dialect::{Dialect, Identified, Protocol, Reason, Refusal, Step};
+use crate::routes::{OpenGuard, Route, RouteState, Table, Upstream};
+use crate::sys::peer_has_gone;
+
+/// What all connections in the lobby of one core share.
+pub struct Lobby {
+    limits: Limits,
+    tcp: TcpConfig,
+    table: Arc<Table>,
+    cancels: Arc<CancelTable>,
+    counters: Arc<CoreCounters>,
+    connections_max: usize,
+    inside: Cell<usize>,
+    relays: Cell<usize>,
+    draining: Cell<bool>,
+    arrivals: RefCell<Vec<Established>>,
+    arrived: Notify,
+}
+
+/// A connection that has just been accepted.
+pub struct Accepted {
+    /// The client's socket, non-blocking.
+    pub socket: Socket,
+    /// The client's address.
+    pub source: SocketAddr,
+    /// What is spoken on the port.
+    pub protocol: Protocol,
+    /// When.
+    pub at: std::time::Instant,
+    /// The right to be here.
+    pub ticket: Ticket,
+}
+
+/// The pause between two tries to connect grows from this one ...
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// ... to this one.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(250);
+
+impl Lobby {
+    /// An empty lobby.
+    pub fn new(
+        limits: Limits,
+        tcp: TcpConfig,
+        table: Arc<Table>,
+        cancels: Arc<CancelTable>,
+        counters: Arc<CoreCounters>,
+        connections_max: usize,
+    ) -> Self {
+        Lobby {
+            limits,
+            tcp,
+            table,
+            cancels,
+            counters,
+            connections_max,
+            inside: Cell::new(0),
+            relays: Cell::new(0),
+            draining: Cell::new(false),
+            arrivals: RefCell::default(),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// Takes a connection in. It leaves through [`Lobby::take_arrivals`] or is closed.
+    pub fn enter(self: &Rc<Self>, accepted: Accepted) {
+        self.inside.set(self.inside.get() + 1);
+        self.counters.lobby.open();
+        self.counters.of(accepted.protocol).accepted.add(1);
+        let visit = Visit(Rc::clone(self));
+        tokio_uring::spawn(async move { visit.0.serve(accepted).await });
+    }
+
+    /// Connections inside.
+    pub fn inside(&self) -> usize {
+        self.inside.get()
+    }
+
+    /// Tells how many connections the core relays: over its limit, new ones are refused.
+    pub fn set_relays(&self, relays: usize) {
+        self.relays.set(relays);
+    }
+
+    /// From now on everybody who has said a name is refused.
+    pub fn drain(&self) {
+        self.draining.set(true);
+    }
+
+    /// Connections that are ready for the relay.
+    pub fn take_arrivals(&self) -> Vec<Established> {
+        self.arrivals.take()
+    }
+
+    /// Waits until there are arrivals.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    async fn serve(&self, accepted: Accepted) {
+        let Accepted { socket, source, protocol, at, ticket } = accepted;
+        let client = Leg::new(socket);
+        let mut dialect = protocol.dialect();
+        let mut input = BytesMut::new();
+        let identified = match self.identify(&client, dialect.as_mut(), &mut input, at).await {
+            Outcome::Identified(identified) => identified,
+            Outcome::Cancel(request) => return self.cancel(client, request, ticket).await,
+            Outcome::Refuse(refusal) => {
+                return self.refuse(client, source, protocol, dialect.as_ref(), &refusal).await;
+            }
+            Outcome::Gone => return,
+        };
+        let identify = at.elapsed();
+        self.counters.of(protocol).identify.add(identify);
+        let Identified { login, replay, watch } = identified;
+        let (route, open, backend) = match self.open(&client, protocol, &login.name, &replay, &input).await {
+            Ok(opened) => opened,
+            Err(Some(refusal)) => {
+                return self.refuse(client, source, protocol, dialect.as_ref(), &refusal).await;
+            }
+            Err(None) => return,
+        };
+        let dial = at.elapsed() - identify;
+        self.counters.of(protocol).dial.add(dial);
+        self.counters.of(protocol).routed.add(1);
+        drop(ticket);
+        let replayed = (replay.len() + input.len()) as u64;
+        let story = Story { source, accepted: at, identify, dial, replayed };
+        let (client, backend) = (client.into_socket(), backend.into_socket());
+        self.arrivals.borrow_mut().push(Established { client, backend, watch, route, open, story });
+        self.arrived.notify_one();
+    }
+
+    /// Reads until the dialect knows who is meant.
+    async fn identify(
+        &self,
+        client: &Leg,
+        dialect: &mut dyn Dialect,
+        input: &mut BytesMut,
+        accepted: std::time::Instant,
+    ) -> Outcome {
+        let deadline = Instant::from_std(accepted + self.limits.identify_timeout.get());
+        let mut total = 0;
+        loop {
+            match dialect.step(input) {
+                Step::NeedMore => {}
+                Step::Reply(bytes) => match client.write_all(&bytes, deadline).await {
+                    Ok(()) => continue,
+                    Err(_) => return Outcome::Gone,
+                },
+                Step::Identified(identified) => return Outcome::Identified(identified),
+                Step::Cancel(request) => return Outcome::Cancel(request),
+                Step::Refuse(refusal) => return Outcome::Refuse(refusal),
+                Step::Close => return Outcome::Gone,
+            }
+            if total >= dialect.identify_bytes_max() {
+                let detail = format!("no name in the first {total} bytes");
+                return Outcome::Refuse(Refusal::new(Reason::TooBig, detail));
+            }
+            match client.read(input, deadline).await {
+                Ok(0) => return Outcome::Gone,
+                Ok(count) => total += count,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let detail = format!("no name within {:?}", self.limits.identify_timeout.get());
+                    return Outcome::Refuse(Refusal::new(Reason::TooSlow, detail));
+                }
+                Err(_) => return Outcome::Gone,
+            }
+        }
+    }
+
+    /// Looks the route up, connects and delivers what the client has sent so far: again and again, looking up
+    /// afresh each time, until the dial deadline. A backend that is just starting is waited for. `Err(None)`:
+    /// the client has gone.
+    async fn open(
+        &self,
+        client: &Leg,
+        protocol: Protocol,
+        name: &crate::dialect::Name,
+        replay: &[u8],
+        surplus: &[u8],
+    ) -> Result<(Arc<Route>, OpenGuard, Leg), Option<Refusal>> {
+        let deadline = Instant::now() + self.limits.dial_timeout.get();
+        let mut pause = RETRY_PAUSE_MIN;
+        loop {
+            let (route, upstream) = self.route(protocol, name)?;
+            let Some(open) = route.usage.try_open(route.connections_max) else {
+                let detail = format!("its limit is {} connections", route.connections_max);
+                return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
+            };
+            let try_deadline = deadline.min(Instant::now() + self.limits.dial_try_timeout.get());
+            let error = match self.dial(upstream, replay, surplus, try_deadline).await {
+                Ok(backend) if self.still_leads_to(&route) => return Ok((route, open, backend)),
+                // The container was replaced in the meantime, and its address may be another's by now.
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            drop(open);
+            self.counters.dial_failures.add(1);
+            if peer_has_gone(client.socket().as_fd()) {
+                return Err(None);
+            }
+            if Instant::now() + pause >= deadline {
+                tracing::warn!(addon = %name, container = %route.container, %error, "addon not reachable");
+                return Err(Some(Refusal::of(name, Reason::Unreachable, describe(&error))));
+            }
+            sleep_until(Instant::now() + pause).await;
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+    }
+
+    fn route(
+        &self,
+        protocol: Protocol,
+        name: &crate::dialect::Name,
+    ) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
+        let refuse = |reason, detail: &str| Err(Some(Refusal::of(name, reason, detail)));
+        if self.draining.get() {
+            return refuse(Reason::Draining, "");
+        }
+        if self.relays.get() >= self.connections_max {
+            return refuse(Reason::TooManyConnections, "the edge has no room for more connections");
+        }
+        let Some(route) = self.table.lookup(protocol, name.as_str()) else {
+            return refuse(Reason::UnknownName, "");
+        };
+        match route.state {
+            RouteState::Ready(Upstream::Tcp(address)) => Ok((route, address)),
+            RouteState::Starting => refuse(Reason::Starting, ""),
+            RouteState::Stopped => refuse(Reason::Stopped, ""),
+        }
+    }
+
+    fn still_leads_to(&self, route: &Route) -> bool {
+        let now = self.table.lookup(route.protocol, route.name.as_str());
+        now.is_some_and(|now| now.container == route.container)
+    }
+
+    /// Connects, and delivers the first bytes: only a backend that takes them is connected.
+    async fn dial(
+        &self,
+        address: SocketAddr,
+        replay: &[u8],
+        surplus: &[u8],
+        deadline: Instant,
+    ) -> io::Result<Leg> {
+        let backend = Leg::connect(address, &self.tcp)?;
+        backend.write_all(replay, deadline).await?;
+        backend.write_all(surplus, deadline).await?;
+        Ok(backend)
+    }
+
+    async fn refuse(
+        &self,
+        client: Leg,
+        source: SocketAddr,
+        protocol: Protocol,
+        dialect: &dyn Dialect,
+        refusal: &Refusal,
+    ) {
+        self.counters.of(protocol).refused[refusal.reason as usize].add(1);
+        let name = refusal.name.as_ref().map(tracing::field::display);
+        let reason = refusal.reason.as_str();
+        tracing::info!(%source, %protocol, addon = name, reason, detail = ?refusal.detail, "refused");
+        let words = dialect.refuse(refusal);
+        let deadline = Instant::now() + self.limits.refusal_linger.get();
+        if client.write_all(&words, deadline).await.is_ok() {
+            client.linger(self.limits.refusal_linger.get()).await;
+        }
+    }
+}
+
+/// How the search for a name ended.
+enum Outcome {
+    Identified(Identified),
+    Cancel(crate::dialect::postgres::CancelRequest),
+    Refuse(Refusal),
+    /// The client has left; there is nobody to tell.
+    Gone,
+}
+
+/// Counts a connection as inside for as long as its task lives.
+struct Visit(Rc<Lobby>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.inside.set(self.0.inside.get() - 1);
+        self.0.counters.lobby.close();
+        // The core may be waiting for the lobby to be empty.
+        self.0.arrived.notify_one();
+    }
+}
+
+/// What went wrong, without the container's address: that is nobody's business outside.
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no way to its host".to_owned(),
+        kind => kind.to_string(),
+    }
+}

@@ -43,7 +43,7 @@ pub fn addons(addons: &[AddonView]) -> Result<(), Failure> {
             addon.reason.clone().unwrap_or_default(),
         ]);
     }
-    print(&table)
+    print(table)
 }
 
 /// Everything about one addon.
@@ -66,7 +66,7 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
     for (key, value) in rows {
         table.add_row([key.to_owned(), value]);
     }
-    print(&table)
+    print(table)
 }
 
 /// Routes, one a line.
@@ -82,7 +82,7 @@ pub fn routes(routes: &[RouteView]) -> Result<(), Failure> {
             connections(route.connections),
         ]);
     }
-    print(&table)
+    print(table)
 }
 
 /// What was looked at, with what to do below what is not as it should be.
@@ -125,6 +125,9 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn print(table: &Table) -> Result<(), Failure> {
+fn print(mut table: Table) -> Result<(), Failure> {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     line(&table.trim_fmt())
 }

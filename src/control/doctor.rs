@@ -10,14 +10,21 @@ use std::path::Path;
 
 use super::api::Api;
 use super::api::types::Check;
+use crate::addons::provision::Engine;
 use crate::config::Config;
-use crate::docker::Client;
+use crate::docker::Endpoint;
 
 /// What can be said while no Pierhead is running.
 pub async fn local(config: &Config) -> Vec<Check> {
-    let client = Client::new(config.docker.host.clone());
-    let mut checks = vec![io_uring(), docker(&client).await];
-    checks.extend(images(config, &client).await);
+    let mut checks = vec![io_uring()];
+    match Endpoint::find(config.docker.host.as_deref()) {
+        Ok(endpoint) => {
+            let engine = Engine::new(endpoint);
+            checks.push(docker(&engine).await);
+            checks.extend(images(config, &engine).await);
+        }
+        Err(error) => checks.push(Check::fail("docker", error.to_string(), "")),
+    }
     for listener in &config.listeners {
         checks.extend(listener.listen.iter().map(|address| port(&listener.dialect.to_string(), *address)));
     }
@@ -27,12 +34,16 @@ pub async fn local(config: &Config) -> Vec<Check> {
 
 /// What a running Pierhead says of itself.
 pub async fn serving(api: &Api) -> Vec<Check> {
-    let mut checks = vec![io_uring(), docker(&api.client).await];
-    checks.extend(images(&api.config, &api.client).await);
+    let mut checks = vec![io_uring(), docker(&api.engine).await];
+    checks.extend(images(&api.config, &api.engine).await);
     checks.extend(api.edge.listeners().iter().map(|listener| {
         Check::ok("port", format!("{} is served at {}", listener.protocol, listener.address))
     }));
     checks.extend([descriptors(), pipes(), data_dir(&api.config.data_dir), addons(api)]);
+    checks.extend(api.watch.report().into_iter().map(|rejected| {
+        let detail = format!("the container {} is not routed: {}", rejected.container, rejected.reason);
+        Check::warn("label", detail, "")
+    }));
     checks
 }
 
@@ -43,8 +54,8 @@ fn io_uring() -> Check {
     }
 }
 
-async fn docker(client: &Client) -> Check {
-    let version = match client.connected().await {
+async fn docker(engine: &Engine) -> Check {
+    let version = match engine.connected().await {
         Ok(docker) => docker.version().await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -62,8 +73,8 @@ async fn docker(client: &Client) -> Check {
     }
 }
 
-async fn images(config: &Config, client: &Client) -> Vec<Check> {
-    let Ok(docker) = client.connected().await else { return vec![] };
+async fn images(config: &Config, engine: &Engine) -> Vec<Check> {
+    let Ok(docker) = engine.connected().await else { return vec![] };
     let mut checks = vec![];
     for (kind, of) in &config.kinds {
         checks.push(match docker.inspect_image(&of.image).await {

@@ -38,27 +38,26 @@ impl ListenerStatus {
     }
 }
 
-/// The counters of one core, since it started unless said otherwise.
+/// The counters of one core.
 #[derive(Clone, Debug, Default)]
 pub struct CoreStatus {
     /// Its CPU.
     pub cpu: usize,
     /// By protocol.
     pub protocols: Vec<ProtocolStatus>,
-    /// Failed accepts: descriptors or memory were exhausted.
-    pub accept_errors: u64,
-    /// Connections now that have not said their name yet.
-    pub unidentified: u64,
-    /// Relays begun.
-    pub relays_opened: u64,
-    /// Relays ended.
-    pub relays_closed: u64,
-    /// Receive buffers that hold bytes now.
-    pub buffers_in_use: u64,
-    /// Pipes that hold bytes now.
-    pub pipes_in_use: u64,
-    /// Microseconds that were spent polling.
-    pub spin_us: u64,
+    /// Everything else. The same metrics in the same order for every core.
+    pub samples: Vec<Sample>,
+}
+
+/// One number of a core, as Prometheus is shown it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Name of the metric: `pierhead_..._total` if it only grows.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// The number now.
+    pub value: u64,
 }
 
 /// The counters of one core for one protocol.

@@ -4,6 +4,7 @@ use super::api::types::{Check, CheckStatus, Explanation};
 use super::api::{Api, upstream_text};
 use crate::addons::Addon;
 use crate::dialect::{Login, Name, Protocol};
+use crate::docker::labels;
 use crate::routes::{Route, RouteState};
 
 /// Follows a login from the port to the container.
@@ -30,11 +31,7 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
     steps.push(freshness(api));
     steps.push(provisioned(&name, addon.as_ref()));
     match &route {
-        None => steps.push(Check::fail(
-            "route",
-            format!("no running or stopped container is called {name} for {protocol}"),
-            format!("`pierhead create {protocol} {name}`, or start a container labelled pierhead.protocol={protocol}"),
-        )),
+        None => steps.push(no_route(api, &name, protocol)),
         Some(route) => {
             steps.push(state(route));
             steps.push(limit(route));
@@ -48,6 +45,25 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
         _ => String::new(),
     };
     conclude(steps, target)
+}
+
+fn no_route(api: &Api, name: &Name, protocol: Protocol) -> Check {
+    let labelled = |id: &str| {
+        let container = api.watch.book().container(id)?;
+        container.labels.get(labels::NAME).cloned()
+    };
+    let report = api.watch.report();
+    let rejected = report.iter().find(|rejected| {
+        rejected.container == name.as_str() || labelled(&rejected.id).as_deref() == Some(name.as_str())
+    });
+    if let Some(rejected) = rejected {
+        let detail = format!("the container {} is not routed: {}", rejected.container, rejected.reason);
+        return Check::fail("route", detail, "");
+    }
+    let detail = format!("no running or stopped container is called {name} for {protocol}");
+    let hint =
+        format!("`pierhead create {protocol} {name}`, or label a container pierhead.protocol={protocol}");
+    Check::fail("route", detail, hint)
 }
 
 fn conclude(steps: Vec<Check>, target: String) -> Explanation {

@@ -3,20 +3,23 @@
 //! No label ever holds anything that a client chose; names in labels are those of routes.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
 use crate::addons::lifecycle::State;
 use crate::dialect::Reason;
+use crate::docker::Counters;
 use crate::routes::{Direction, Lane, Table};
 
 /// The whole page.
-pub fn page(edge: &dyn EdgeStatus, table: &Table, addons: &[Addon]) -> String {
+pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Addon]) -> String {
     let mut page = Page::default();
     let cores = edge.cores();
     by_protocol(&mut page, &cores);
     by_core(&mut page, &cores);
     by_addon(&mut page, table);
+    of_docker(&mut page, watch);
     of_host(&mut page, edge, table, addons);
     page.0
 }
@@ -52,22 +55,15 @@ fn by_protocol(page: &mut Page, cores: &[CoreStatus]) {
 }
 
 fn by_core(page: &mut Page, cores: &[CoreStatus]) {
-    type Value = fn(&CoreStatus) -> u64;
-    let families: [(&'static str, &str, &str, Value); 7] = [
-        ("pierhead_accept_errors_total", "counter", "Failed accepts.", |core| core.accept_errors),
-        ("pierhead_connections_unidentified", "gauge", "Connections not named yet.", |core| {
-            core.unidentified
-        }),
-        ("pierhead_relays_opened_total", "counter", "Relays begun.", |core| core.relays_opened),
-        ("pierhead_relays_closed_total", "counter", "Relays ended.", |core| core.relays_closed),
-        ("pierhead_buffers_in_use", "gauge", "Receive buffers that hold bytes.", |core| core.buffers_in_use),
-        ("pierhead_pipes_in_use", "gauge", "Pipes that hold bytes.", |core| core.pipes_in_use),
-        ("pierhead_spin_microseconds_total", "counter", "Time spent polling.", |core| core.spin_us),
-    ];
-    for (name, kind, help, value) in families {
-        page.head(name, kind, help);
-        for core in cores {
-            page.sample(&[("cpu", &core.cpu.to_string())], value(core));
+    let families = cores.first().map_or(0, |core| core.samples.len());
+    for index in 0..families {
+        for (nth, core) in cores.iter().enumerate() {
+            let Some(sample) = core.samples.get(index) else { continue };
+            if nth == 0 {
+                let kind = if sample.name.ends_with("_total") { "counter" } else { "gauge" };
+                page.head(sample.name, kind, sample.help);
+            }
+            page.sample(&[("cpu", &core.cpu.to_string())], sample.value);
         }
     }
 }
@@ -99,6 +95,18 @@ fn by_addon(page: &mut Page, table: &Table) {
                 page.sample(&labels, route.usage.bytes(direction, lane));
             }
         }
+    }
+}
+
+fn of_docker(page: &mut Page, watch: &Counters) {
+    for (name, help, counter) in [
+        ("pierhead_docker_events_total", "Events of the Docker engine.", &watch.events),
+        ("pierhead_docker_inspections_total", "Containers looked at because of one.", &watch.inspections),
+        ("pierhead_docker_lists_total", "Lists of all containers.", &watch.lists),
+        ("pierhead_docker_losses_total", "Connections to the engine lost or not made.", &watch.losses),
+    ] {
+        page.head(name, "counter", help);
+        page.sample(&[], counter.load(Relaxed));
     }
 }
 
@@ -172,7 +180,7 @@ const STATES: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::edge_status::ListenerStatus;
+    use crate::control::edge_status::{ListenerStatus, Sample};
     use crate::dialect::{Name, Protocol};
     use crate::routes::{Change, Route, RouteState};
 
@@ -187,7 +195,8 @@ mod tests {
             let dial = Histogram::default();
             let protocols =
                 vec![ProtocolStatus { protocol, accepted: 9, routed: 8, refused, identify, dial }];
-            vec![CoreStatus { cpu: 3, protocols, ..CoreStatus::default() }]
+            let samples = vec![Sample { name: "pierhead_turns_total", help: "Turns.", value: 7 }];
+            vec![CoreStatus { cpu: 3, protocols, samples }]
         }
 
         fn listeners(&self) -> Vec<ListenerStatus> {
@@ -210,7 +219,7 @@ mod tests {
             "".into(),
             0,
         ))]);
-        let page = page(&Edge, &table, &[]);
+        let page = page(&Edge, &table, &Counters::default(), &[]);
         for line in [
             "pierhead_connections_accepted_total{protocol=\"postgres\",cpu=\"3\"} 9",
             "pierhead_refused_total{protocol=\"postgres\",reason=\"starting\",cpu=\"3\"} 4",
@@ -219,6 +228,8 @@ mod tests {
             "pierhead_identify_seconds_count{protocol=\"postgres\",cpu=\"3\"} 8",
             "pierhead_connections_active{protocol=\"postgres\",addon=\"blog\"} 0",
             "pierhead_bytes_total{addon=\"blog\",direction=\"client_to_backend\",lane=\"copy\"} 0",
+            "pierhead_turns_total{cpu=\"3\"} 7",
+            "pierhead_docker_events_total 0",
             "pierhead_routes 1",
             "pierhead_addons{state=\"ready\"} 0",
         ] {

@@ -4,9 +4,11 @@
 //! answers on the control socket. The edge does not notice when any of it is slow.
 
 pub mod api;
+mod docker_events;
 pub mod doctor;
 pub mod edge_status;
 mod explain;
+mod live_edge;
 mod metrics;
 mod placeholders;
 mod reconciler;
@@ -20,13 +22,14 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::addons::kinds;
-use crate::addons::provision::Provisioner;
+use crate::addons::provision::{Engine, Provisioner};
 use crate::addons::store::{Store, StoreError};
 use crate::config::Config;
-use crate::docker::Client;
+use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
 use api::Api;
-pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus};
+pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
+pub use live_edge::LiveEdge;
 use placeholders::Placeholders;
 use reconciler::Reconciler;
 use socket::{ControlSocket, SocketError, SocketFile};
@@ -44,6 +47,9 @@ pub enum StartError {
     /// A configured kind is not known.
     #[error("[kind.{0}]: there is no such kind, expected one of: {1}")]
     Kind(String, String),
+    /// The Docker endpoint is no endpoint.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +73,7 @@ impl ControlThread {
         edge: Arc<dyn EdgeStatus>,
     ) -> Result<Self, StartError> {
         check_kinds(&config)?;
+        let endpoint = Endpoint::find(config.docker.host.as_deref())?;
         let parts = Parts {
             store: Arc::new(Store::open(&config.data_dir)?),
             socket: ControlSocket::bind(&config.control)?,
@@ -74,6 +81,7 @@ impl ControlThread {
             config,
             table,
             edge,
+            endpoint,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -117,6 +125,7 @@ struct Parts {
     store: Arc<Store>,
     socket: ControlSocket,
     metrics: Option<TcpListener>,
+    endpoint: Endpoint,
 }
 
 async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
@@ -129,7 +138,11 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
         }
         Err(error) => return tracing::error!(%error, "the control thread ends"),
     };
-    tokio::spawn(Arc::clone(&api.reconciler).kick_periodically());
+    let (watch, reconciler) = (Arc::clone(&api.watch), Arc::clone(&api.reconciler));
+    tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
+    tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
+    tokio::spawn(reconciler.kick_periodically());
+    tokio::spawn(async move { watch.run().await });
     let served = axum::serve(listener, api::router(api)).into_future();
     tokio::select! {
         _ = stopped => {}
@@ -140,8 +153,8 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
 type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener>, SocketFile);
 
 fn build(parts: Parts) -> io::Result<Built> {
-    let Parts { config, table, edge, store, socket, metrics } = parts;
-    let client = Arc::new(Client::new(config.docker.host.clone()));
+    let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
+    let engine = Arc::new(Engine::new(endpoint.clone()));
     let login_address = {
         let edge = Arc::clone(&edge);
         Arc::new(move |protocol| {
@@ -150,11 +163,14 @@ fn build(parts: Parts) -> io::Result<Built> {
         })
     };
     let provisioner =
-        Arc::new(Provisioner::new(Arc::clone(&client), Arc::clone(&config), store.instance(), login_address));
-    let placeholders = Placeholders::new(Arc::clone(&table));
+        Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));
+    let book = Arc::new(RouteBook::new(Arc::clone(&table)));
+    let placeholders = Placeholders::new(Arc::clone(&book));
+    let watch = Arc::new(Watch::new(endpoint, book));
     let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
     let started_at = jiff::Timestamp::now();
-    let api = Arc::new(Api { config, store, reconciler, provisioner, client, table, edge, started_at });
+    let api =
+        Arc::new(Api { config, store, reconciler, provisioner, engine, watch, table, edge, started_at });
     let (listener, file) = socket.into_parts();
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok((api, listener, metrics.map(tokio::net::TcpListener::from_std).transpose()?, file))

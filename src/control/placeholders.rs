@@ -1,32 +1,37 @@
 //! Routes of addons whose container is not there to be routed yet, so that the edge can say "starting" instead of
-//! "no such addon".
+//! "no such addon". In come rows; out go placeholders of the route book, which prefers real containers.
 
 use std::sync::Arc;
 
 use crate::addons::Addon;
 use crate::addons::lifecycle::{Desired, State};
-use crate::dialect::Name;
-use crate::routes::{RouteState, Table};
+use crate::dialect::{Name, Protocol};
+use crate::docker::RouteBook;
+use crate::routes::RouteState;
 
 /// Publishes what provisioned addons are called while Docker knows nothing of them.
 pub struct Placeholders {
-    table: Arc<Table>,
+    book: Arc<RouteBook>,
 }
 
 impl Placeholders {
-    /// Stub until branch `routes` has the book.
-    pub fn new(table: Arc<Table>) -> Self {
-        Placeholders { table }
+    /// Placeholders of this book.
+    pub fn new(book: Arc<RouteBook>) -> Self {
+        Placeholders { book }
     }
 
-    /// The addon exists, in this state.
+    /// The addon is in this state.
     pub fn set(&self, addon: &Addon) {
-        let _ = (&self.table, state(addon));
+        match state(addon) {
+            // The limit comes with the container; until then there is no connection to be limited.
+            Some(state) => self.book.set_placeholder(addon.protocol, addon.name.clone(), state, 0),
+            None => self.book.remove_placeholder(addon.protocol, &addon.name),
+        }
     }
 
     /// There is no such addon any more.
     pub fn remove(&self, name: &Name) {
-        let _ = name;
+        Protocol::ALL.iter().for_each(|protocol| self.book.remove_placeholder(*protocol, name));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every action can be repeated: what is there already and ours is left as it is. What is there and somebody
 //! else's is never touched.
 
+mod engine;
 mod networks;
 mod observe;
 mod spec;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error as DockerError;
+use bollard::errors::Error as BollardError;
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
@@ -23,7 +24,9 @@ use super::secrets::Secrets;
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
 use crate::dialect::{Name, Protocol};
-use crate::docker::{Client, PullProgress};
+use crate::docker::images::{self, ImageError};
+pub use engine::Engine;
+use engine::is_missing;
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
 /// Where clients of this host reach the edge for a protocol; `None` if it does not listen for it.
@@ -31,7 +34,7 @@ pub type LoginAddress = Arc<dyn Fn(Protocol) -> Option<SocketAddr> + Send + Sync
 
 /// Carries out what the lifecycle decides.
 pub struct Provisioner {
-    client: Arc<Client>,
+    engine: Arc<Engine>,
     config: Arc<Config>,
     secrets: Secrets,
     instance: String,
@@ -54,14 +57,14 @@ pub enum Done {
 impl Provisioner {
     /// `instance` is the store's: what is labelled with another is somebody else's.
     pub fn new(
-        client: Arc<Client>,
+        engine: Arc<Engine>,
         config: Arc<Config>,
         instance: &str,
         login_address: LoginAddress,
     ) -> Self {
         let secrets = Secrets::new(&config.data_dir);
         let networks = tokio::sync::Mutex::new(());
-        Provisioner { client, config, secrets, instance: instance.to_owned(), login_address, networks }
+        Provisioner { engine, config, secrets, instance: instance.to_owned(), login_address, networks }
     }
 
     /// The passwords.
@@ -75,7 +78,7 @@ impl Provisioner {
         addon: &Addon,
         action: &Action,
         seen: &Seen,
-        progress: &(dyn Fn(PullProgress) + Send + Sync),
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
     ) -> Result<Done, Failure> {
         crash::point("before", action);
         let done = self.carry_out(addon, action, seen, progress).await?;
@@ -88,7 +91,7 @@ impl Provisioner {
         addon: &Addon,
         action: &Action,
         seen: &Seen,
-        progress: &(dyn Fn(PullProgress) + Send + Sync),
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
     ) -> Result<Done, Failure> {
         let container = match &seen.container {
             Container::Ours { id, .. } => id.as_str(),
@@ -99,18 +102,25 @@ impl Provisioner {
             Action::Nothing | Action::Wait(_) | Action::WantRunning | Action::Forget => {}
             Action::Fail(reason) => return Err(Failure::Lasting(reason.clone())),
             Action::EnsureSecret => self.ensure_secret(addon)?,
-            Action::EnsureImage => self.client.pull(&addon.image, progress).await.map_err(failure)?,
+            Action::EnsureImage => self.ensure_image(&addon.image, progress).await?,
             Action::EnsureNetwork => drop(self.network(true).await?),
             Action::EnsureVolume => self.ensure_volume(addon).await?,
             Action::EnsureContainer => return self.ensure_container(addon).await.map(Done::Created),
             Action::Rename => self.rename(container, &addon.name).await?,
             Action::Connect => self.connect(container).await?,
             Action::Start => {
-                self.docker().await?.start_container(container, None).await.map_err(docker_failure)?;
+                self.docker()
+                    .await?
+                    .start_container(container, None)
+                    .await
+                    .map_err(|error| self.engine.failure(error))?;
             }
-            Action::Unpause => {
-                self.docker().await?.unpause_container(container).await.map_err(docker_failure)?
-            }
+            Action::Unpause => self
+                .docker()
+                .await?
+                .unpause_container(container)
+                .await
+                .map_err(|error| self.engine.failure(error))?,
             Action::CheckLogin => return self.check_login(addon, &seen.container).await,
             Action::Stop => self.stop(container).await?,
             Action::RemoveContainer => self.remove_container(container).await?,
@@ -132,12 +142,17 @@ impl Provisioner {
             ..Default::default()
         };
         // If one of this name has been made since we looked, Docker returns that one: we look again anyway.
-        self.docker().await?.create_volume(request).await.map(drop).map_err(docker_failure)
+        self.docker()
+            .await?
+            .create_volume(request)
+            .await
+            .map(drop)
+            .map_err(|error| self.engine.failure(error))
     }
 
     async fn ensure_container(&self, addon: &Addon) -> Result<String, Failure> {
         let docker = self.docker().await?;
-        let image = docker.inspect_image(&addon.image).await.map_err(docker_failure)?;
+        let image = docker.inspect_image(&addon.image).await.map_err(|error| self.engine.failure(error))?;
         let declared = image.config.and_then(|config| config.volumes).unwrap_or_default();
         let network = self.network(false).await?;
         let network = network.ok_or_else(|| Failure::Retry("no network has room".into()))?;
@@ -152,14 +167,34 @@ impl Provisioner {
             declared_volumes: &declared,
         };
         let options = query::CreateContainerOptionsBuilder::default().name(addon.name.as_str()).build();
-        let made =
-            docker.create_container(Some(options), spec::body(&parts)).await.map_err(docker_failure)?;
+        let made = docker
+            .create_container(Some(options), spec::body(&parts))
+            .await
+            .map_err(|error| self.engine.failure(error))?;
         Ok(made.id)
+    }
+
+    async fn ensure_image(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
+    ) -> Result<(), Failure> {
+        let ensured = images::ensure(&self.docker().await?, image, progress).await;
+        ensured.map(drop).map_err(|error| match error {
+            ImageError::NotFound { .. } => Failure::Lasting(error.to_string()),
+            ImageError::Pull { .. } | ImageError::Stalled { .. } | ImageError::Engine { .. } => {
+                Failure::Retry(error.to_string())
+            }
+        })
     }
 
     async fn rename(&self, container: &str, name: &Name) -> Result<(), Failure> {
         let options = query::RenameContainerOptionsBuilder::default().name(name.as_str()).build();
-        self.docker().await?.rename_container(container, options).await.map_err(docker_failure)
+        self.docker()
+            .await?
+            .rename_container(container, options)
+            .await
+            .map_err(|error| self.engine.failure(error))
     }
 
     async fn stop(&self, container: &str) -> Result<(), Failure> {
@@ -167,18 +202,32 @@ impl Provisioner {
         // A frozen container cannot react to being asked to stop.
         let _ = docker.unpause_container(container).await;
         let options = query::StopContainerOptionsBuilder::default().t(spec::STOP_TIMEOUT_S).build();
-        docker.stop_container(container, Some(options)).await.map_err(docker_failure)
+        docker.stop_container(container, Some(options)).await.map_err(|error| self.engine.failure(error))
     }
 
     async fn remove_container(&self, container: &str) -> Result<(), Failure> {
         // With its anonymous volumes; a named one stays.
         let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone(self.docker().await?.remove_container(container, Some(options)).await)
+        self.gone(self.docker().await?.remove_container(container, Some(options)).await)
     }
 
     async fn remove_volume(&self, addon: &Addon) -> Result<(), Failure> {
         let docker = self.docker().await?;
-        gone(docker.remove_volume(&volume_name(&addon.name), None::<query::RemoveVolumeOptions>).await)
+        self.gone(docker.remove_volume(&volume_name(&addon.name), None::<query::RemoveVolumeOptions>).await)
+    }
+
+    /// A removal succeeds if there is nothing left to remove.
+    fn gone(&self, result: Result<(), BollardError>) -> Result<(), Failure> {
+        match result {
+            Err(error) if is_missing(&error) => Ok(()),
+            // Docker is at it already.
+            Err(BollardError::DockerResponseServerError { status_code: 409, message })
+                if message.contains("already in progress") =>
+            {
+                Ok(())
+            }
+            result => result.map_err(|error| self.engine.failure(error)),
+        }
     }
 
     async fn check_login(&self, addon: &Addon, container: &Container) -> Result<Done, Failure> {
@@ -211,7 +260,7 @@ impl Provisioner {
     }
 
     async fn docker(&self) -> Result<Docker, Failure> {
-        self.client.connected().await.map_err(failure)
+        self.engine.connected().await.map_err(|error| Failure::Retry(error.to_string()))
     }
 
     fn kind_config(&self, addon: &Addon) -> Result<&KindConfig, Failure> {
@@ -230,36 +279,6 @@ fn kind(addon: &Addon) -> Result<&'static dyn Kind, Failure> {
     kinds::find(addon.kind.as_str()).ok_or_else(unknown)
 }
 
-/// A removal succeeds if there is nothing left to remove.
-fn gone(result: Result<(), DockerError>) -> Result<(), Failure> {
-    match result {
-        Err(error) if is_missing(&error) => Ok(()),
-        // Docker is at it already.
-        Err(DockerError::DockerResponseServerError { status_code: 409, message })
-            if message.contains("already") =>
-        {
-            Ok(())
-        }
-        result => result.map_err(docker_failure),
-    }
-}
-
-fn is_missing(error: &DockerError) -> bool {
-    matches!(error, DockerError::DockerResponseServerError { status_code: 404, .. })
-}
-
-fn docker_failure(error: DockerError) -> Failure {
-    match error {
-        DockerError::DockerResponseServerError { status_code: 400, message } => Failure::Lasting(message),
-        DockerError::DockerResponseServerError { message, .. } => Failure::Retry(message),
-        error => Failure::Retry(format!("Docker: {error}")),
-    }
-}
-
 fn file_failure(error: std::io::Error) -> Failure {
     Failure::Retry(format!("the password file: {error}"))
-}
-
-fn failure(error: crate::docker::ClientError) -> Failure {
-    Failure::Retry(error.to_string())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::models::{Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
 use bollard::query_parameters as query;
 
-use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, Provisioner, docker_failure};
+use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, Provisioner};
 
 /// Containers on one network. A Linux bridge holds 1,023 ports, one of them the host's.
 const CONTAINERS_MAX: usize = 1000;
@@ -29,7 +29,7 @@ impl Provisioner {
     pub(super) async fn our_networks(&self) -> Result<Vec<Network>, Failure> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_INSTANCE}={}", self.instance)])]);
         let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
-        self.docker().await?.list_networks(Some(options)).await.map_err(docker_failure)
+        self.docker().await?.list_networks(Some(options)).await.map_err(|error| self.engine.failure(error))
     }
 
     /// Puts a container back on a network, and takes it off those of ours that it cannot use any more.
@@ -37,15 +37,17 @@ impl Provisioner {
         let docker = self.docker().await?;
         let id = self.network(true).await?.ok_or_else(|| Failure::Retry("no network has room".into()))?;
         let inspect = docker.inspect_container(container, None::<query::InspectContainerOptions>).await;
-        let networks =
-            inspect.map_err(docker_failure)?.network_settings.and_then(|settings| settings.networks);
+        let networks = inspect
+            .map_err(|error| self.engine.failure(error))?
+            .network_settings
+            .and_then(|settings| settings.networks);
         for name in networks.unwrap_or_default().into_keys().filter(|name| network_number(name).is_some()) {
             let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
             // It may be gone altogether, which is why we are here.
             let _ = docker.disconnect_network(&name, request).await;
         }
         let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
-        docker.connect_network(&id, request).await.map_err(docker_failure)
+        docker.connect_network(&id, request).await.map_err(|error| self.engine.failure(error))
     }
 
     /// Removes the networks that no container hangs on. What fails is tried again with the next addon.
@@ -63,14 +65,19 @@ impl Provisioner {
     async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
         let filters = HashMap::from([("network", vec![network])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.docker().await?.list_containers(Some(options)).await.map_err(docker_failure)?;
+        let containers = self
+            .docker()
+            .await?
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| self.engine.failure(error))?;
         Ok(containers.len())
     }
 
     /// Makes the network with the first free number; numbers of somebody else's are skipped.
     async fn make_network(&self) -> Result<String, Failure> {
         let docker = self.docker().await?;
-        let all = docker.list_networks(None).await.map_err(docker_failure)?;
+        let all = docker.list_networks(None).await.map_err(|error| self.engine.failure(error))?;
         let names: Vec<String> = all.into_iter().filter_map(|network| network.name).collect();
         let free = (0..).map(|number| format!("pierhead-{number}")).find(|name| !names.contains(name));
         let request = NetworkCreateRequest {
@@ -86,7 +93,7 @@ impl Provisioner {
             )])),
             ..Default::default()
         };
-        Ok(docker.create_network(request).await.map_err(docker_failure)?.id)
+        Ok(docker.create_network(request).await.map_err(|error| self.engine.failure(error))?.id)
     }
 }
 

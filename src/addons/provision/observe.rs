@@ -6,10 +6,8 @@ use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary};
 use bollard::query_parameters as query;
 
-use super::{
-    Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, docker_failure, file_failure,
-    is_missing, volume_name,
-};
+use super::engine::is_missing;
+use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, volume_name};
 use crate::addons::Addon;
 use crate::addons::lifecycle::{Container, Phase, Presence, Seen};
 use crate::dialect::Name;
@@ -34,7 +32,7 @@ impl Provisioner {
     pub async fn in_the_way(&self, name: &Name) -> Result<Option<String>, Failure> {
         let docker = self.docker().await?;
         for (key, value) in [("label", format!("{LABEL_NAME}={name}")), ("name", format!("^/{name}$"))] {
-            if let Some(found) = list(&docker, key, vec![value]).await?.first() {
+            if let Some(found) = self.list(&docker, key, vec![value]).await?.first() {
                 return Ok(Some(describe(found)));
             }
         }
@@ -48,8 +46,8 @@ impl Provisioner {
             format!("{LABEL_NAME}={}", addon.name),
             format!("{LABEL_MANAGED}=true"),
         ];
-        let Some(id) = pick(addon, list(docker, "label", labels).await?) else {
-            let by_name = list(docker, "name", vec![format!("^/{}$", addon.name)]).await?;
+        let Some(id) = pick(addon, self.list(docker, "label", labels).await?) else {
+            let by_name = self.list(docker, "name", vec![format!("^/{}$", addon.name)]).await?;
             return Ok(by_name
                 .first()
                 .map_or(Container::Missing, |found| Container::Foreign(describe(found))));
@@ -57,7 +55,7 @@ impl Provisioner {
         let inspect = docker.inspect_container(&id, None::<query::InspectContainerOptions>).await;
         match inspect {
             Err(error) if is_missing(&error) => Ok(Container::Missing),
-            Err(error) => Err(docker_failure(error)),
+            Err(error) => Err(self.engine.failure(error)),
             Ok(found) => self.ours(addon, id, found).await,
         }
     }
@@ -88,11 +86,22 @@ impl Provisioner {
         })
     }
 
+    async fn list(
+        &self,
+        docker: &Docker,
+        key: &str,
+        values: Vec<String>,
+    ) -> Result<Vec<ContainerSummary>, Failure> {
+        let filters = HashMap::from([(key, values)]);
+        let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        docker.list_containers(Some(options)).await.map_err(|error| self.engine.failure(error))
+    }
+
     async fn has_image(&self, docker: &Docker, image: &str) -> Result<bool, Failure> {
         match docker.inspect_image(image).await {
             Ok(_) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(docker_failure(error)),
+            Err(error) => Err(self.engine.failure(error)),
         }
     }
 
@@ -101,15 +110,9 @@ impl Provisioner {
             Ok(volume) if volume.labels.get(LABEL_INSTANCE) == Some(&self.instance) => Ok(Presence::Ours),
             Ok(_) => Ok(Presence::Foreign),
             Err(error) if is_missing(&error) => Ok(Presence::Missing),
-            Err(error) => Err(docker_failure(error)),
+            Err(error) => Err(self.engine.failure(error)),
         }
     }
-}
-
-async fn list(docker: &Docker, key: &str, values: Vec<String>) -> Result<Vec<ContainerSummary>, Failure> {
-    let filters = HashMap::from([(key, values)]);
-    let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    docker.list_containers(Some(options)).await.map_err(docker_failure)
 }
 
 /// Somebody may have copied our labels to a second container: the one that we made is meant, then the one with the

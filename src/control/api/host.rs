@@ -75,7 +75,7 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
 
 /// `GET /metrics`
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
-    let page = metrics::page(&*api.edge, &api.table, &api.store.addons()?);
+    let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bollard::query_parameters::LogsOptionsBuilder;
+use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder};
 use futures_util::StreamExt;
 use serde::Deserialize;
 
@@ -31,13 +31,18 @@ pub async fn logs(
     let Query(query) = query
         .map_err(|error| ApiError::malformed(error.body_text(), "send for example ?follow=true&tail=100"))?;
     let addon = api.addon(&name)?;
-    let container = addon.container_id.ok_or_else(|| {
+    let no_container = || {
         let hint = format!("see `pierhead info {name}`");
-        ApiError::conflict("not_ready", format!("{name} has no container yet"), hint)
-    })?;
-    let docker = api.client.connected().await.map_err(|error| {
+        ApiError::conflict("not_ready", format!("{name} has no container now"), hint)
+    };
+    let container = addon.container_id.ok_or_else(no_container)?;
+    let docker = api.engine.connected().await.map_err(|error| {
         ApiError::unavailable("docker_down", error.to_string(), "start Docker, then try again")
     })?;
+    // Once the answer has begun, an error could only break it off.
+    if docker.inspect_container(&container, None::<InspectContainerOptions>).await.is_err() {
+        return Err(no_container());
+    }
     let tail = query.tail.map_or("all".to_owned(), |lines| lines.to_string());
     let options =
         LogsOptionsBuilder::default().stdout(true).stderr(true).follow(query.follow).tail(&tail).build();

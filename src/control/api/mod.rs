@@ -17,13 +17,14 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
 use axum::routing::{get, post};
 
+use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
 use crate::dialect::Name;
-use crate::docker::Client;
+use crate::docker::Watch;
 use crate::routes::Table;
 pub use error::ApiError;
 pub use host::upstream_text;
@@ -42,7 +43,9 @@ pub struct Api {
     /// The Docker objects of addons, and the passwords.
     pub provisioner: Arc<Provisioner>,
     /// The Docker engine.
-    pub client: Arc<Client>,
+    pub engine: Arc<Engine>,
+    /// Keeps the routes true to what runs there.
+    pub watch: Arc<Watch>,
     /// The routes of the edge.
     pub table: Arc<Table>,
     /// The edge.

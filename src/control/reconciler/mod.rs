@@ -73,6 +73,17 @@ impl Reconciler {
         }
     }
 
+    /// What has failed may succeed now: nothing waits for its next try.
+    pub fn retry_all(self: &Arc<Self>) {
+        let addons = self.store.addons().unwrap_or_default();
+        for addon in addons.iter().filter(|addon| addon.life.retry_at > 0) {
+            if let Err(error) = self.store.change(&addon.name, |row| row.life.retry_at = 0) {
+                tracing::error!(addon = %addon.name, %error, "the store failed");
+            }
+        }
+        self.kick_all();
+    }
+
     /// Kicks every addon once in a while, for ever: what no event has told is found then.
     pub async fn kick_periodically(self: Arc<Self>) {
         loop {

@@ -9,7 +9,7 @@ use crate::addons::store::StoreError;
 use crate::addons::{Addon, now_ms};
 use crate::control::api::types::Progress;
 use crate::dialect::Name;
-use crate::docker::PullProgress;
+use crate::docker::images;
 
 /// What a worker does after a round.
 pub(super) enum Next {
@@ -94,8 +94,9 @@ impl Reconciler {
         seen: &Seen,
         worker: &Worker,
     ) -> Result<Next, StoreError> {
-        self.show(addon, PullProgress { detail: describe(addon, action), current: 0, total: 0 });
-        let progress = |progress| self.show(addon, progress);
+        let detail = describe(addon, action);
+        let progress = |bytes| self.show(addon, &detail, bytes);
+        progress(images::Progress::default());
         let mut acting = std::pin::pin!(self.provisioner.act(addon, action, seen, &progress));
         let result = loop {
             tokio::select! {
@@ -111,12 +112,18 @@ impl Reconciler {
             }
         };
         match result {
-            Ok(done) => self.succeeded(addon, action, done),
+            Ok(done) => {
+                self.succeeded(addon, action, done)?;
+                if *action == Action::Forget {
+                    self.provisioner.remove_unused_networks().await;
+                }
+                Ok(Next::Again)
+            }
             Err(failure) => self.failed(addon, failure),
         }
     }
 
-    fn succeeded(&self, addon: &Addon, action: &Action, done: Done) -> Result<Next, StoreError> {
+    fn succeeded(&self, addon: &Addon, action: &Action, done: Done) -> Result<(), StoreError> {
         match (action, done) {
             (Action::Forget, _) => {
                 self.store.forget(&addon.name)?;
@@ -140,7 +147,7 @@ impl Reconciler {
             }
             (_, Done::Plain) => {}
         }
-        Ok(Next::Again)
+        Ok(())
     }
 
     fn failed(&self, addon: &Addon, failure: Failure) -> Result<Next, StoreError> {
@@ -158,10 +165,14 @@ impl Reconciler {
         Ok(Next::Again)
     }
 
-    fn show(&self, addon: &Addon, progress: PullProgress) {
-        let step = addon.life.state.step().map_or("", |step| step.as_str()).to_owned();
-        let PullProgress { detail, current, total } = progress;
-        locked(&self.progress).insert(addon.name.clone(), Progress { step, detail, current, total });
+    fn show(&self, addon: &Addon, detail: &str, bytes: images::Progress) {
+        let progress = Progress {
+            step: addon.life.state.step().map_or("", |step| step.as_str()).to_owned(),
+            detail: detail.to_owned(),
+            current: bytes.done_bytes,
+            total: bytes.total_bytes,
+        };
+        locked(&self.progress).insert(addon.name.clone(), progress);
     }
 }
 

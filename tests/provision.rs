@@ -1,6 +1,8 @@
 //! The promise: an addon that was asked for becomes a database that one can log in to through the edge, whatever
 //! happens on the way, and nothing is left of one that was destroyed. On the real dockerd, with the real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod control;
 
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! The promise of the route table: a published route is used by the next connection, routes flip without a
 //! reader ever missing one, and counters stay with a name.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

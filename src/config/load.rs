@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::error::{at_offset, located};
-use super::{Config, ConfigError, DEFAULT_PATH, ListenerConfig};
+use super::{Config, ConfigError, DEFAULT_PATH};
 use crate::dialect::{Name, Protocol};
 
 impl Config {
@@ -19,18 +19,14 @@ impl Config {
         };
         let path = path.unwrap_or(Path::new(DEFAULT_PATH));
         let mut config = Config::parse(text.as_deref().unwrap_or(""), path)?;
+        config.file = text.is_some().then(|| path.to_owned());
         config.apply_variables(|name| std::env::var(name).ok())?;
         Ok(config)
     }
 
     /// Parses a configuration. `path` is for messages only.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Config = toml::from_str(text).map_err(|error| located(text, path, &error))?;
-        for listener in &mut config.listeners {
-            if listener.listen.is_empty() {
-                listener.listen = ListenerConfig::default_of(listener.dialect).listen;
-            }
-        }
+        let config: Config = toml::from_str(text).map_err(|error| located(text, path, &error))?;
         config.check_references(text, path)?;
         Ok(config)
     }
@@ -59,7 +55,7 @@ impl Config {
             })?);
         }
         for listener in &mut self.listeners {
-            let name = format!("PIERHEAD_PORT_{}", listener.dialect.as_str().to_uppercase());
+            let name = format!("PIERHEAD_PORT_{}", listener.speaks.protocol().as_str().to_uppercase());
             if let Some(value) = variable(&name) {
                 let port = parse_variable(&name, value, |text| {
                     text.parse().map_err(|_| "expected a port from 1 to 65535".to_owned())
@@ -78,7 +74,7 @@ impl Config {
 
     /// The address on which clients of this host reach the edge for `protocol`, if it is listened for.
     pub fn local_address(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let listener = self.listeners.iter().find(|listener| listener.dialect == protocol)?;
+        let listener = self.listeners.iter().find(|listener| listener.speaks.protocol() == protocol)?;
         let mut address = *listener.listen.first()?;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),

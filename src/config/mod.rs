@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
 pub use self::units::{Millis, Size};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::{Name, Protocol, Speaks};
 use serde::Deserialize;
 
 /// Where the configuration is looked for when nobody names a file.
@@ -23,6 +23,9 @@ pub const DEFAULT_PATH: &str = "/etc/pierhead/pierhead.toml";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The file that was read, if there was one.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Directory of the store, the secrets and the backups.
     pub data_dir: PathBuf,
     /// Host name or address that URLs of addons name; none takes the address of the edge on this host.
@@ -54,6 +57,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            file: None,
             data_dir: "/var/lib/pierhead".into(),
             public_host: None,
             control: ControlConfig::default(),
@@ -125,20 +129,56 @@ pub struct DockerConfig {
 }
 
 /// One port of the edge.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenListener")]
 pub struct ListenerConfig {
-    /// The protocol that is spoken here.
-    pub dialect: Protocol,
+    /// What is spoken here.
+    pub speaks: Speaks,
     /// The addresses to listen on. Default: every IPv4 address at the protocol's own port.
-    #[serde(default)]
     pub listen: Vec<SocketAddr>,
+}
+
+/// A listener as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenListener {
+    dialect: Protocol,
+    to: Option<Name>,
+    #[serde(default)]
+    listen: Vec<SocketAddr>,
+}
+
+impl TryFrom<WrittenListener> for ListenerConfig {
+    type Error = String;
+
+    fn try_from(written: WrittenListener) -> Result<Self, String> {
+        let WrittenListener { dialect, to, mut listen } = written;
+        let speaks = match (dialect, to) {
+            (Protocol::None, Some(name)) => Speaks::Fixed(name),
+            (Protocol::None, None) => {
+                return Err("dialect = \"none\" needs `to`, expected the name of an addon".into());
+            }
+            (protocol, None) => Speaks::Dialect(protocol),
+            (protocol, Some(_)) => {
+                return Err(format!(
+                    "`to` belongs to dialect = \"none\": {protocol} clients say the name themselves"
+                ));
+            }
+        };
+        if listen.is_empty() {
+            let port = dialect
+                .default_port()
+                .ok_or("`listen` is missing, expected addresses such as [\"0.0.0.0:5201\"]")?;
+            listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+        }
+        Ok(ListenerConfig { speaks, listen })
+    }
 }
 
 impl ListenerConfig {
     fn default_of(protocol: Protocol) -> Self {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), protocol.default_port());
-        ListenerConfig { dialect: protocol, listen: vec![address] }
+        let written = WrittenListener { dialect: protocol, to: None, listen: vec![] };
+        written.try_into().expect("a protocol that has a port of its own")
     }
 }
 

@@ -31,6 +31,9 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[core]\nbuffer_size = \"5GiB\"", "2:15", &["expected 1KiB to 1MiB"]);
     assert_error("[[core.on]]\ncpu = 1\nspin_us = 5000", "3:11", &["0 to 1000"]);
     assert_error("[[listener]]\ndialect = \"postgers\"", "2:11", &["unknown variant `postgers`"]);
+    assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
+    assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
+    assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);

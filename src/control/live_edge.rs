@@ -36,7 +36,7 @@ impl EdgeStatus for LiveEdge {
         let configured = self.config.listeners.iter();
         configured
             .flat_map(|listener| {
-                let protocol = listener.dialect;
+                let protocol = listener.speaks.protocol();
                 listener.listen.iter().map(move |address| ListenerStatus { protocol, address: *address })
             })
             .collect()

@@ -4,6 +4,7 @@
 //! A new protocol is one file here and one line in [`Protocol`].
 
 mod name;
+pub mod none;
 pub mod postgres;
 
 use std::fmt;
@@ -18,30 +19,27 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// Any: the listener says who is meant.
+    None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres];
+    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::None => "none",
         }
     }
 
     /// The port on which servers of this protocol listen by default, inside a container too.
-    pub fn default_port(self) -> u16 {
+    pub fn default_port(self) -> Option<u16> {
         match self {
-            Protocol::Postgres => 5432,
-        }
-    }
-
-    /// A fresh dialect for one connection.
-    pub fn dialect(self) -> Box<dyn Dialect> {
-        match self {
-            Protocol::Postgres => Box::new(postgres::Startup::new()),
+            Protocol::Postgres => Some(5432),
+            Protocol::None => None,
         }
     }
 }
@@ -61,6 +59,34 @@ impl std::str::FromStr for Protocol {
             .copied()
             .find(|protocol| protocol.as_str() == text)
             .ok_or_else(|| format!("unknown protocol {text:?}, expected one of {}", expected_protocols()))
+    }
+}
+
+/// What is spoken on a port, and so how a connection's addon is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// The protocol's first messages name the addon.
+    Dialect(Protocol),
+    /// Everybody means this addon, whatever it speaks.
+    Fixed(Name),
+}
+
+impl Speaks {
+    /// The protocol, for counters and logs.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Speaks::Dialect(protocol) => *protocol,
+            Speaks::Fixed(_) => Protocol::None,
+        }
+    }
+
+    /// A fresh dialect for one connection.
+    pub fn dialect(&self) -> Box<dyn Dialect> {
+        match self {
+            Speaks::Dialect(Protocol::Postgres) => Box::new(postgres::Startup::new()),
+            Speaks::Dialect(Protocol::None) => unreachable!("the configuration demands a name for it"),
+            Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
+        }
     }
 }
 

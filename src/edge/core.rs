@@ -261,8 +261,8 @@ impl Core {
             return;
         };
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let protocol = self.listeners[listener].protocol;
-        self.lobby.enter(Accepted { socket, source, protocol, at: Instant::now(), ticket });
+        let speaks = Arc::clone(&self.listeners[listener].speaks);
+        self.lobby.enter(Accepted { socket, source, speaks, at: Instant::now(), ticket });
         self.update_load();
     }
 

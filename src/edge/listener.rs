@@ -2,19 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol as Transport, Socket, TcpKeepalive, Type};
 
 use crate::config::TcpConfig;
-use crate::dialect::Protocol;
+use crate::dialect::Speaks;
 
 /// One core's socket for one address.
 pub struct Listener {
     /// The socket, non-blocking.
     pub socket: Socket,
     /// What is spoken there.
-    pub protocol: Protocol,
+    pub speaks: Arc<Speaks>,
 }
 
 /// Why an address cannot be listened on. The text says what to do.
@@ -33,7 +34,7 @@ impl Listener {
     /// Binds and listens. The accepted sockets inherit the TCP settings made here (Linux clones them).
     pub fn bind(
         address: SocketAddr,
-        protocol: Protocol,
+        speaks: Arc<Speaks>,
         backlog: u32,
         tcp: &TcpConfig,
     ) -> Result<Self, ListenError> {
@@ -50,7 +51,7 @@ impl Listener {
             };
             ListenError { address, source, hint }
         })?;
-        Ok(Listener { socket, protocol })
+        Ok(Listener { socket, speaks })
     }
 }
 

@@ -75,8 +75,10 @@ impl Edge {
         for (index, (_, core)) in cores.into_iter().enumerate() {
             let mut listeners = Vec::new();
             for listener in &config.listeners {
+                let speaks = Arc::new(listener.speaks.clone());
                 for address in &listener.listen {
-                    listeners.push(Listener::bind(*address, listener.dialect, core.backlog, &config.tcp)?);
+                    let speaks = Arc::clone(&speaks);
+                    listeners.push(Listener::bind(*address, speaks, core.backlog, &config.tcp)?);
                 }
             }
             setups.push(CoreSetup {

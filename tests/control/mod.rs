@@ -1,7 +1,7 @@
 //! What the tests of provisioning and of the control API share: a Pierhead of their own on the real dockerd, with
 //! its own directory, socket and port. Whatever it has made is removed at the end, also after a failure.
 
-#![allow(dead_code)] // Every test file uses its own part of this.
+#![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -29,6 +29,9 @@ pub trait Kind: Send + Sync {
     /// The protocol it speaks.
     fn protocol(&self) -> Protocol;
 
+    /// The port on which it listens inside its container.
+    fn port(&self) -> u16;
+
     /// How its image is told what to become.
     fn image_settings(&self, name: &Name) -> ImageSettings;
 

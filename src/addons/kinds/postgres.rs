@@ -21,6 +21,10 @@ impl Kind for Postgres {
         Protocol::Postgres
     }
 
+    fn port(&self) -> u16 {
+        5432
+    }
+
     fn image_settings(&self, name: &Name) -> ImageSettings {
         let env = vec![
             ("POSTGRES_USER", name.to_string()),
@@ -66,7 +70,7 @@ impl Kind for Postgres {
         ClientCommand {
             program: "psql".into(),
             args: args(access.host, access.port),
-            args_in_container: args("127.0.0.1", Protocol::Postgres.default_port()),
+            args_in_container: args("127.0.0.1", self.port()),
             password_variable: "PGPASSWORD".into(),
         }
     }

@@ -72,11 +72,10 @@ pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
 }
 
 fn labels(parts: &Parts<'_>) -> HashMap<String, String> {
-    let protocol = parts.kind.protocol();
     let mut labels = ownership(parts.instance, &parts.addon.name);
     let routing = [
-        ("pierhead.protocol", protocol.to_string()),
-        ("pierhead.port", protocol.default_port().to_string()),
+        ("pierhead.protocol", parts.kind.protocol().to_string()),
+        ("pierhead.port", parts.kind.port().to_string()),
         ("pierhead.plan", parts.addon.plan.to_string()),
         ("pierhead.max-connections", parts.plan.connections_max.to_string()),
     ];

@@ -24,7 +24,7 @@ use super::cancel::CancelTable;
 use super::counters::CoreCounters;
 use super::relay::{Established, Story};
 use crate::config::{Limits, TcpConfig};
-use crate::dialect::{Dialect, Identified, Protocol, Reason, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Name, Protocol, Reason, Refusal, Speaks, Step};
 use crate::routes::{OpenGuard, Route, RouteState, Table, Upstream};
 use crate::sys::peer_has_gone;
 
@@ -50,7 +50,7 @@ pub struct Accepted {
     /// The client's address.
     pub source: SocketAddr,
     /// What is spoken on the port.
-    pub protocol: Protocol,
+    pub speaks: Arc<Speaks>,
     /// When.
     pub at: std::time::Instant,
     /// The right to be here.
@@ -91,7 +91,7 @@ impl Lobby {
     pub fn enter(self: &Rc<Self>, accepted: Accepted) {
         self.inside.set(self.inside.get() + 1);
         self.counters.lobby.open();
-        self.counters.of(accepted.protocol).accepted.add(1);
+        self.counters.of(accepted.speaks.protocol()).accepted.add(1);
         let visit = Visit(Rc::clone(self));
         tokio_uring::spawn(async move { visit.0.serve(accepted).await });
     }
@@ -122,9 +122,10 @@ impl Lobby {
     }
 
     async fn serve(&self, accepted: Accepted) {
-        let Accepted { socket, source, protocol, at, ticket } = accepted;
+        let Accepted { socket, source, speaks, at, ticket } = accepted;
+        let protocol = speaks.protocol();
         let client = Leg::new(socket);
-        let mut dialect = protocol.dialect();
+        let mut dialect = speaks.dialect();
         let mut input = BytesMut::new();
         let identified = match self.identify(&client, dialect.as_mut(), &mut input, at).await {
             Outcome::Identified(identified) => identified,
@@ -200,7 +201,7 @@ impl Lobby {
         &self,
         client: &Leg,
         protocol: Protocol,
-        name: &crate::dialect::Name,
+        name: &Name,
         replay: &[u8],
         surplus: &[u8],
     ) -> Result<(Arc<Route>, OpenGuard, Leg), Option<Refusal>> {
@@ -233,11 +234,7 @@ impl Lobby {
         }
     }
 
-    fn route(
-        &self,
-        protocol: Protocol,
-        name: &crate::dialect::Name,
-    ) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
+    fn route(&self, protocol: Protocol, name: &Name) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
         let refuse = |reason, detail: &str| Err(Some(Refusal::of(name, reason, detail)));
         if self.draining.get() {
             return refuse(Reason::Draining, "");
@@ -245,13 +242,21 @@ impl Lobby {
         if self.relays.get() >= self.connections_max {
             return refuse(Reason::TooManyConnections, "the edge has no room for more connections");
         }
-        let Some(route) = self.table.lookup(protocol, name.as_str()) else {
+        let Some(route) = self.lookup(protocol, name) else {
             return refuse(Reason::UnknownName, "");
         };
         match route.state {
             RouteState::Ready(Upstream::Tcp(address)) => Ok((route, address)),
             RouteState::Starting => refuse(Reason::Starting, ""),
             RouteState::Stopped => refuse(Reason::Stopped, ""),
+        }
+    }
+
+    /// A fixed route leads to the addon of that name, whatever it speaks.
+    fn lookup(&self, protocol: Protocol, name: &Name) -> Option<Arc<Route>> {
+        match protocol {
+            Protocol::None => Protocol::ALL.iter().find_map(|any| self.table.lookup(*any, name.as_str())),
+            _ => self.table.lookup(protocol, name.as_str()),
         }
     }
 

@@ -1,0 +1,31 @@
+//! No dialect: the listener itself says who is meant. For tools whose protocol carries no name, and for an addon
+//! that needs a port of its own. Nothing is read, so server-first protocols work too.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Dialect, Identified, Login, Name, Refusal, Step};
+
+/// Leads every connection to one addon.
+#[derive(Debug)]
+pub struct Fixed {
+    to: Name,
+}
+
+impl Fixed {
+    /// A dialect that always names `to`.
+    pub fn new(to: Name) -> Self {
+        Fixed { to }
+    }
+}
+
+impl Dialect for Fixed {
+    fn step(&mut self, _input: &mut BytesMut) -> Step {
+        let login = Login { name: self.to.clone(), role: None };
+        Step::Identified(Identified { login, replay: Bytes::new(), watch: None })
+    }
+
+    /// There are no words that every protocol understands: the connection is closed.
+    fn refuse(&self, _refusal: &Refusal) -> Bytes {
+        Bytes::new()
+    }
+}

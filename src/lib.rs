@@ -16,7 +16,10 @@
 //! `edge` never imports `docker`, `addons` or `control`: what crosses is a published route, counters and
 //! drain signals.
 
+pub mod addons;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dialect;
 pub mod docker;
 pub mod edge;

@@ -28,6 +28,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Directory of the store, the secrets and the backups.
     pub data_dir: PathBuf,
+    /// Host name or address that URLs of addons name; none takes the address of the edge on this host.
+    pub public_host: Option<String>,
     /// The control socket and who may use it.
     pub control: ControlConfig,
     /// What is logged, and how.
@@ -57,6 +59,7 @@ impl Default for Config {
         Config {
             file: None,
             data_dir: "/var/lib/pierhead".into(),
+            public_host: None,
             control: ControlConfig::default(),
             log: LogConfig::default(),
             docker: DockerConfig::default(),

@@ -1,0 +1,112 @@
+//! The engines that can be provisioned. A kind is one file here and one line in [`ALL`].
+//!
+//! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
+//! "does a login succeed?", the only thing here that touches the network.
+
+mod postgres;
+
+use std::fmt::Write;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use super::secrets::Password;
+use crate::dialect::{Name, Protocol};
+
+/// Every kind, in the order in which they are listed to people.
+pub static ALL: &[&dyn Kind] = &[&postgres::Postgres];
+
+/// The kind called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Kind> {
+    ALL.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// What makes an engine an addon.
+pub trait Kind: Send + Sync {
+    /// The word in `pierhead create KIND NAME` and in `[kind.KIND]`.
+    fn name(&self) -> &'static str;
+
+    /// The protocol it speaks.
+    fn protocol(&self) -> Protocol;
+
+    /// The port on which it listens inside its container.
+    fn port(&self) -> u16;
+
+    /// How its image is told what to become.
+    fn image_settings(&self, name: &Name) -> ImageSettings;
+
+    /// The URL that an application is given.
+    fn url(&self, access: &Access<'_>) -> String;
+
+    /// The environment variable that applications expect the URL in.
+    fn variable(&self) -> &'static str;
+
+    /// Whether a login with the addon's password succeeds at `address`. The error says why not; whether that
+    /// will pass with time cannot be told from it. Gives up by itself after a few seconds.
+    fn check_login<'a>(
+        &'a self,
+        address: SocketAddr,
+        name: &'a Name,
+        password: &'a Password,
+    ) -> LoginCheck<'a>;
+
+    /// The engine's own client program, for `pierhead connect`.
+    fn client(&self, access: &Access<'_>) -> ClientCommand;
+}
+
+/// What [`Kind::check_login`] returns.
+pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// How an image is told what to become.
+pub struct ImageSettings {
+    /// Environment variables. No secrets: anyone who may ask Docker can read them.
+    pub env: Vec<(&'static str, String)>,
+    /// Where in the container the password file is.
+    pub secret_path: &'static str,
+    /// Where in the container the data are. Images have moved this from one version to the next: the first of
+    /// these that the image declares as a volume is meant, else the first.
+    pub volume_paths: &'static [&'static str],
+}
+
+/// Everything that a client needs.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    /// The addon: its user and its database are called the same.
+    pub name: &'a Name,
+    /// The password.
+    pub password: &'a Password,
+    /// Host name or address of the edge.
+    pub host: &'a str,
+    /// Port of the edge.
+    pub port: u16,
+}
+
+/// A program to run for somebody at a terminal.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ClientCommand {
+    /// The program, found in `PATH`.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its arguments inside the container, where the program is missing on this host.
+    pub args_in_container: Vec<String>,
+    /// The environment variable through which it takes the password: an argument could be read by anybody.
+    pub password_variable: String,
+}
+
+/// Escapes what RFC 3986 does not allow in the user, password or path of a URL.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+        out
+    })
+}
+
+/// `host` as it is written in a URL: an IPv6 address needs brackets.
+fn url_host(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

@@ -1,0 +1,128 @@
+//! PostgreSQL, as the official image has it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_postgres::NoTls;
+
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use crate::addons::secrets::Password;
+use crate::dialect::{Name, Protocol};
+
+/// The kind `postgres`.
+pub struct Postgres;
+
+impl Kind for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Postgres
+    }
+
+    fn port(&self) -> u16 {
+        5432
+    }
+
+    fn image_settings(&self, name: &Name) -> ImageSettings {
+        let env = vec![
+            ("POSTGRES_USER", name.to_string()),
+            ("POSTGRES_DB", name.to_string()),
+            ("POSTGRES_PASSWORD_FILE", SECRET_PATH.to_owned()),
+            // The image lets everybody in over the socket inside the container unless told otherwise.
+            ("POSTGRES_INITDB_ARGS", "--auth-host=scram-sha-256 --auth-local=scram-sha-256".to_owned()),
+        ];
+        // From 18 on the volume is one level up, with the data in a directory named by the major version.
+        let volume_paths = &["/var/lib/postgresql/data", "/var/lib/postgresql"];
+        ImageSettings { env, secret_path: SECRET_PATH, volume_paths }
+    }
+
+    fn url(&self, access: &Access<'_>) -> String {
+        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
+        let password = percent_encoded(access.password.expose());
+        format!("postgres://{name}:{password}@{host}:{}/{name}", access.port)
+    }
+
+    fn variable(&self) -> &'static str {
+        "DATABASE_URL"
+    }
+
+    fn check_login<'a>(
+        &'a self,
+        address: SocketAddr,
+        name: &'a Name,
+        password: &'a Password,
+    ) -> LoginCheck<'a> {
+        Box::pin(async move {
+            let check = select_one(address, name, password);
+            let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
+            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
+        })
+    }
+
+    fn client(&self, access: &Access<'_>) -> ClientCommand {
+        let args = |host: &str, port: u16| {
+            let name = access.name.as_str();
+            let args = ["-h", host, "-p", &port.to_string(), "-U", name, "-d", name];
+            args.map(str::to_owned).to_vec()
+        };
+        ClientCommand {
+            program: "psql".into(),
+            args: args(access.host, access.port),
+            args_in_container: args("127.0.0.1", self.port()),
+            password_variable: "PGPASSWORD".into(),
+        }
+    }
+}
+
+async fn select_one(address: SocketAddr, name: &Name, password: &Password) -> Result<(), String> {
+    let mut config = tokio_postgres::Config::new();
+    config.host(address.ip().to_string()).port(address.port());
+    config.user(name.as_str()).dbname(name.as_str()).password(password.expose());
+    config.application_name("pierhead login check");
+    let (client, connection) = config.connect(NoTls).await.map_err(explain)?;
+    // The connection ends by itself once the client is dropped, having said good-bye to the server.
+    let connection = tokio::spawn(connection);
+    let answer = client.simple_query("SELECT 1").await.map(drop).map_err(explain);
+    drop(client);
+    // How it ended says nothing about whether the login succeeded.
+    let _ = connection.await;
+    answer
+}
+
+/// The server's own words, where it gave any: the driver's text for these is just "db error".
+fn explain(error: tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    let source = std::error::Error::source(&error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+const SECRET_PATH: &str = "/run/secrets/password";
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_percent_encoded() {
+        let (name, password) = (Name::parse("blog-1").unwrap(), Password::new("p@ss/w:rd %é".into()));
+        let mut access = Access { name: &name, password: &password, host: "db.example.com", port: 5432 };
+        let url = "postgres://blog-1:p%40ss%2Fw%3Ard%20%25%C3%A9@db.example.com:5432/blog-1";
+        assert_eq!(Postgres.url(&access), url);
+        access.host = "::1";
+        assert!(Postgres.url(&access).ends_with("@[::1]:5432/blog-1"));
+    }
+
+    #[test]
+    fn no_password_in_arguments_or_environment() {
+        let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
+        let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 5432 };
+        let client = format!("{:?}", Postgres.client(&access));
+        let env = format!("{:?}", Postgres.image_settings(&name).env);
+        assert!(!client.contains("sesame") && !env.contains("sesame"));
+    }
+}

@@ -1,0 +1,46 @@
+//! What an addon is: its row, its life, its kind, its secret, and the Docker objects it is made of.
+//!
+//! In comes what somebody wants ([`lifecycle::Desired`], written to the [`store`] before anything else happens);
+//! out go Docker calls that make it so. The decisions are in [`lifecycle`], which knows no IO; everything
+//! else here only reads or carries out.
+
+mod crash;
+pub mod kinds;
+pub mod lifecycle;
+pub mod provision;
+pub mod secrets;
+pub mod store;
+
+use crate::dialect::{Name, Protocol};
+use lifecycle::Life;
+
+/// Milliseconds since 1970, UTC.
+pub type UnixMs = i64;
+
+/// One addon: its row in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addon {
+    /// What it is called, by people, by Docker and in logins.
+    pub name: Name,
+    /// The engine; an entry of [`kinds::ALL`] and of the configuration.
+    pub kind: Name,
+    /// The protocol whose port of the edge leads to it.
+    pub protocol: Protocol,
+    /// How large it may be; an entry of the configuration.
+    pub plan: Name,
+    /// The image it was created with. A later change of the configuration does not change it.
+    pub image: String,
+    /// What is wanted of it and how far it has come.
+    pub life: Life,
+    /// The container, once there is one (full Docker id).
+    pub container_id: Option<String>,
+    /// When it was asked for.
+    pub created_at: UnixMs,
+    /// When its row last changed.
+    pub updated_at: UnixMs,
+}
+
+/// The present, in the unit of the store.
+pub fn now_ms() -> UnixMs {
+    jiff::Timestamp::now().as_millisecond()
+}

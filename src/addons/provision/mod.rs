@@ -1,0 +1,284 @@
+//! The Docker objects that an addon is made of. In come actions of the lifecycle; out go Docker calls.
+//!
+//! Every action can be repeated: what is there already and ours is left as it is. What is there and somebody
+//! else's is never touched.
+
+mod engine;
+mod networks;
+mod observe;
+mod spec;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as BollardError;
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters as query;
+use futures_util::StreamExt;
+
+use super::kinds::{self, Kind};
+use super::lifecycle::{Action, Container, Failure, Phase, Seen};
+use super::secrets::Secrets;
+use super::{Addon, crash};
+use crate::config::{Config, KindConfig, Plan};
+use crate::dialect::{Name, Protocol};
+use crate::docker::images::{self, ImageError};
+pub use engine::Engine;
+use engine::is_missing;
+pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
+
+/// Where clients of this host reach the edge for a protocol; `None` if it does not listen for it.
+pub type LoginAddress = Arc<dyn Fn(Protocol) -> Option<SocketAddr> + Send + Sync>;
+
+/// Carries out what the lifecycle decides.
+pub struct Provisioner {
+    engine: Arc<Engine>,
+    config: Arc<Config>,
+    secrets: Secrets,
+    instance: String,
+    login_address: LoginAddress,
+    /// Held while a network is looked for or made: two of the same name can exist, and confuse everybody.
+    networks: tokio::sync::Mutex<()>,
+}
+
+/// What an action brought to light.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// Nothing beyond its effect.
+    Plain,
+    /// The container with this id was made.
+    Created(String),
+    /// A login succeeded since this start of the container.
+    LoggedIn(String),
+}
+
+impl Provisioner {
+    /// `instance` is the store's: what is labelled with another is somebody else's.
+    pub fn new(
+        engine: Arc<Engine>,
+        config: Arc<Config>,
+        instance: &str,
+        login_address: LoginAddress,
+    ) -> Self {
+        let secrets = Secrets::new(&config.data_dir);
+        let networks = tokio::sync::Mutex::new(());
+        Provisioner { engine, config, secrets, instance: instance.to_owned(), login_address, networks }
+    }
+
+    /// The passwords.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Carries out one action on what was seen. `progress` hears how a pull goes on.
+    pub async fn act(
+        &self,
+        addon: &Addon,
+        action: &Action,
+        seen: &Seen,
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
+    ) -> Result<Done, Failure> {
+        crash::point("before", action);
+        let done = self.carry_out(addon, action, seen, progress).await?;
+        crash::point("after", action);
+        Ok(done)
+    }
+
+    async fn carry_out(
+        &self,
+        addon: &Addon,
+        action: &Action,
+        seen: &Seen,
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
+    ) -> Result<Done, Failure> {
+        let container = match &seen.container {
+            Container::Ours { id, .. } => id.as_str(),
+            _ => "",
+        };
+        match action {
+            // These concern the row, which is the reconciler's.
+            Action::Nothing | Action::Wait(_) | Action::WantRunning | Action::Forget => {}
+            Action::Fail(reason) => return Err(Failure::Lasting(reason.clone())),
+            Action::EnsureSecret => self.ensure_secret(addon)?,
+            Action::EnsureImage => self.ensure_image(&addon.image, progress).await?,
+            Action::EnsureNetwork => drop(self.network(true).await?),
+            Action::EnsureVolume => self.ensure_volume(addon).await?,
+            Action::EnsureContainer => return self.ensure_container(addon).await.map(Done::Created),
+            Action::Rename => self.rename(container, &addon.name).await?,
+            Action::Connect => self.connect(container).await?,
+            Action::Start => {
+                self.docker()
+                    .await?
+                    .start_container(container, None)
+                    .await
+                    .map_err(|error| self.engine.failure(error))?;
+            }
+            Action::Unpause => self
+                .docker()
+                .await?
+                .unpause_container(container)
+                .await
+                .map_err(|error| self.engine.failure(error))?,
+            Action::CheckLogin => return self.check_login(addon, &seen.container).await,
+            Action::Stop => self.stop(container).await?,
+            Action::RemoveContainer => self.remove_container(container).await?,
+            Action::RemoveVolume => self.remove_volume(addon).await?,
+            Action::RemoveSecret => self.secrets.remove(&addon.name).map_err(file_failure)?,
+        }
+        Ok(Done::Plain)
+    }
+
+    fn ensure_secret(&self, addon: &Addon) -> Result<(), Failure> {
+        let uid = self.kind_config(addon)?.secret_uid;
+        self.secrets.ensure(&addon.name, uid).map_err(file_failure)
+    }
+
+    async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
+        let request = VolumeCreateRequest {
+            name: Some(volume_name(&addon.name)),
+            labels: Some(spec::ownership(&self.instance, &addon.name)),
+            ..Default::default()
+        };
+        // If one of this name has been made since we looked, Docker returns that one: we look again anyway.
+        self.docker()
+            .await?
+            .create_volume(request)
+            .await
+            .map(drop)
+            .map_err(|error| self.engine.failure(error))
+    }
+
+    async fn ensure_container(&self, addon: &Addon) -> Result<String, Failure> {
+        let docker = self.docker().await?;
+        let image = docker.inspect_image(&addon.image).await.map_err(|error| self.engine.failure(error))?;
+        let declared = image.config.and_then(|config| config.volumes).unwrap_or_default();
+        let network = self.network(false).await?;
+        let network = network.ok_or_else(|| Failure::Retry("no network has room".into()))?;
+        let parts = spec::Parts {
+            addon,
+            kind: kind(addon)?,
+            config: self.kind_config(addon)?,
+            plan: self.plan(addon)?,
+            instance: &self.instance,
+            secret: &self.secrets.path(&addon.name),
+            network: &network,
+            declared_volumes: &declared,
+        };
+        let options = query::CreateContainerOptionsBuilder::default().name(addon.name.as_str()).build();
+        let made = docker
+            .create_container(Some(options), spec::body(&parts))
+            .await
+            .map_err(|error| self.engine.failure(error))?;
+        Ok(made.id)
+    }
+
+    async fn ensure_image(
+        &self,
+        image: &str,
+        progress: &(dyn Fn(images::Progress) + Send + Sync),
+    ) -> Result<(), Failure> {
+        let ensured = images::ensure(&self.docker().await?, image, progress).await;
+        ensured.map(drop).map_err(|error| match error {
+            ImageError::NotFound { .. } => Failure::Lasting(error.to_string()),
+            ImageError::Pull { .. } | ImageError::Stalled { .. } | ImageError::Engine { .. } => {
+                Failure::Retry(error.to_string())
+            }
+        })
+    }
+
+    async fn rename(&self, container: &str, name: &Name) -> Result<(), Failure> {
+        let options = query::RenameContainerOptionsBuilder::default().name(name.as_str()).build();
+        self.docker()
+            .await?
+            .rename_container(container, options)
+            .await
+            .map_err(|error| self.engine.failure(error))
+    }
+
+    async fn stop(&self, container: &str) -> Result<(), Failure> {
+        let docker = self.docker().await?;
+        // A frozen container cannot react to being asked to stop.
+        let _ = docker.unpause_container(container).await;
+        let options = query::StopContainerOptionsBuilder::default().t(spec::STOP_TIMEOUT_S).build();
+        docker.stop_container(container, Some(options)).await.map_err(|error| self.engine.failure(error))
+    }
+
+    async fn remove_container(&self, container: &str) -> Result<(), Failure> {
+        // With its anonymous volumes; a named one stays.
+        let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.gone(self.docker().await?.remove_container(container, Some(options)).await)
+    }
+
+    async fn remove_volume(&self, addon: &Addon) -> Result<(), Failure> {
+        let docker = self.docker().await?;
+        self.gone(docker.remove_volume(&volume_name(&addon.name), None::<query::RemoveVolumeOptions>).await)
+    }
+
+    /// A removal succeeds if there is nothing left to remove.
+    fn gone(&self, result: Result<(), BollardError>) -> Result<(), Failure> {
+        match result {
+            Err(error) if is_missing(&error) => Ok(()),
+            // Docker is at it already.
+            Err(BollardError::DockerResponseServerError { status_code: 409, message })
+                if message.contains("already in progress") =>
+            {
+                Ok(())
+            }
+            result => result.map_err(|error| self.engine.failure(error)),
+        }
+    }
+
+    async fn check_login(&self, addon: &Addon, container: &Container) -> Result<Done, Failure> {
+        let Container::Ours { id, phase, start, .. } = container else {
+            return Err(Failure::Retry("its container is gone".into()));
+        };
+        if *phase == Phase::Restarting {
+            let last = self.last_log_line(id).await;
+            return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
+        }
+        let address = (self.login_address)(addon.protocol).ok_or_else(|| {
+            Failure::Lasting(format!("the edge does not listen for {}: add a [[listener]]", addon.protocol))
+        })?;
+        let password = self.secrets.read(&addon.name).map_err(file_failure)?;
+        match kind(addon)?.check_login(address, &addon.name, &password).await {
+            Ok(()) => Ok(Done::LoggedIn(start.clone())),
+            Err(reason) => Err(Failure::NotYet(format!("a login through {address} fails: {reason}"))),
+        }
+    }
+
+    /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.
+    async fn last_log_line(&self, container: &str) -> String {
+        let Ok(docker) = self.docker().await else { return String::new() };
+        let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail("1").build();
+        let mut lines = std::pin::pin!(docker.logs(container, Some(options)));
+        match tokio::time::timeout(Duration::from_secs(2), lines.next()).await {
+            Ok(Some(Ok(line))) => line.to_string().trim().chars().take(300).collect(),
+            _ => String::new(),
+        }
+    }
+
+    async fn docker(&self) -> Result<Docker, Failure> {
+        self.engine.connected().await.map_err(|error| Failure::Retry(error.to_string()))
+    }
+
+    fn kind_config(&self, addon: &Addon) -> Result<&KindConfig, Failure> {
+        let missing = || format!("kind {0} is not configured any more: put [kind.{0}] back", addon.kind);
+        self.config.kinds.get(&addon.kind).ok_or_else(|| Failure::Lasting(missing()))
+    }
+
+    fn plan(&self, addon: &Addon) -> Result<&Plan, Failure> {
+        let missing = || format!("plan {0} is not configured any more: put [plan.{0}] back", addon.plan);
+        self.config.plans.get(&addon.plan).ok_or_else(|| Failure::Lasting(missing()))
+    }
+}
+
+fn kind(addon: &Addon) -> Result<&'static dyn Kind, Failure> {
+    let unknown = || Failure::Lasting(format!("this pierhead does not know the kind {}", addon.kind));
+    kinds::find(addon.kind.as_str()).ok_or_else(unknown)
+}
+
+fn file_failure(error: std::io::Error) -> Failure {
+    Failure::Retry(format!("the password file: {error}"))
+}

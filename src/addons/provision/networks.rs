@@ -1,0 +1,115 @@
+//! The networks that addons hang on: bridges without traffic between containers, as many as are needed.
+
+use std::collections::HashMap;
+
+use bollard::models::{Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::query_parameters as query;
+
+use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, Provisioner};
+
+/// Containers on one network. A Linux bridge holds 1,023 ports, one of them the host's.
+const CONTAINERS_MAX: usize = 1000;
+
+impl Provisioner {
+    /// Id of a network with room. If there is none: `None`, or a new one with `make`.
+    pub(super) async fn network(&self, make: bool) -> Result<Option<String>, Failure> {
+        let _one_at_a_time = self.networks.lock().await;
+        let mut networks = self.our_networks().await?;
+        // The fullest first would save bridges; the oldest first is what people expect to see.
+        networks.sort_by_key(|network| network_number(network.name.as_deref().unwrap_or("")));
+        for id in networks.into_iter().filter_map(|network| network.id) {
+            if self.containers_on(&id).await? < CONTAINERS_MAX {
+                return Ok(Some(id));
+            }
+        }
+        if make { self.make_network().await.map(Some) } else { Ok(None) }
+    }
+
+    /// Ids and names of this Pierhead's networks.
+    pub(super) async fn our_networks(&self) -> Result<Vec<Network>, Failure> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_INSTANCE}={}", self.instance)])]);
+        let options = query::ListNetworksOptionsBuilder::default().filters(&filters).build();
+        self.docker().await?.list_networks(Some(options)).await.map_err(|error| self.engine.failure(error))
+    }
+
+    /// Puts a container back on a network, and takes it off those of ours that it cannot use any more.
+    pub(super) async fn connect(&self, container: &str) -> Result<(), Failure> {
+        let docker = self.docker().await?;
+        let id = self.network(true).await?.ok_or_else(|| Failure::Retry("no network has room".into()))?;
+        let inspect = docker.inspect_container(container, None::<query::InspectContainerOptions>).await;
+        let networks = inspect
+            .map_err(|error| self.engine.failure(error))?
+            .network_settings
+            .and_then(|settings| settings.networks);
+        for name in networks.unwrap_or_default().into_keys().filter(|name| network_number(name).is_some()) {
+            let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+            // It may be gone altogether, which is why we are here.
+            let _ = docker.disconnect_network(&name, request).await;
+        }
+        let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+        docker.connect_network(&id, request).await.map_err(|error| self.engine.failure(error))
+    }
+
+    /// Removes the networks that no container hangs on. What fails is tried again with the next addon.
+    pub async fn remove_unused_networks(&self) {
+        let _one_at_a_time = self.networks.lock().await;
+        let (Ok(networks), Ok(docker)) = (self.our_networks().await, self.docker().await) else { return };
+        for id in networks.into_iter().filter_map(|network| network.id) {
+            // Stopped containers are not in the way of removing a network, but could not be started afterwards.
+            if matches!(self.containers_on(&id).await, Ok(0)) {
+                let _ = docker.remove_network(&id).await;
+            }
+        }
+    }
+
+    async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
+        let filters = HashMap::from([("network", vec![network])]);
+        let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = self
+            .docker()
+            .await?
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| self.engine.failure(error))?;
+        Ok(containers.len())
+    }
+
+    /// Makes the network with the first free number; numbers of somebody else's are skipped.
+    async fn make_network(&self) -> Result<String, Failure> {
+        let docker = self.docker().await?;
+        let all = docker.list_networks(None).await.map_err(|error| self.engine.failure(error))?;
+        let names: Vec<String> = all.into_iter().filter_map(|network| network.name).collect();
+        let free = (0..).map(|number| format!("pierhead-{number}")).find(|name| !names.contains(name));
+        let request = NetworkCreateRequest {
+            name: free.unwrap_or_default(),
+            driver: Some("bridge".into()),
+            labels: Some(HashMap::from([
+                (LABEL_INSTANCE.to_owned(), self.instance.clone()),
+                (LABEL_MANAGED.to_owned(), "true".to_owned()),
+            ])),
+            options: Some(HashMap::from([(
+                "com.docker.network.bridge.enable_icc".to_owned(),
+                "false".to_owned(),
+            )])),
+            ..Default::default()
+        };
+        Ok(docker.create_network(request).await.map_err(|error| self.engine.failure(error))?.id)
+    }
+}
+
+/// The number in the name of a network of Pierhead's.
+fn network_number(name: &str) -> Option<u32> {
+    name.strip_prefix("pierhead-")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network_number;
+
+    #[test]
+    fn only_numbered_names_are_networks_of_ours() {
+        assert_eq!(network_number("pierhead-12"), Some(12));
+        assert_eq!(network_number("pierhead-blog"), None);
+        assert_eq!(network_number("bridge"), None);
+    }
+}

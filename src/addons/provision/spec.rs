@@ -1,0 +1,169 @@
+//! What a container of an addon looks like. In comes an addon with its kind and plan; out goes Docker's own form.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum,
+};
+
+use crate::addons::Addon;
+use crate::addons::kinds::Kind;
+use crate::config::{KindConfig, Plan};
+use crate::dialect::Name;
+
+/// Which installation of Pierhead made it.
+pub const LABEL_INSTANCE: &str = "pierhead.instance";
+/// Which addon it belongs to, and under which name it is routed.
+pub const LABEL_NAME: &str = "pierhead.name";
+/// Made by Pierhead, not just routed by it.
+pub const LABEL_MANAGED: &str = "pierhead.managed";
+
+/// How long an engine may take to stop before it is killed, in seconds.
+pub(super) const STOP_TIMEOUT_S: i32 = 30;
+
+/// The volume of an addon.
+pub fn volume_name(name: &Name) -> String {
+    format!("pierhead-{name}")
+}
+
+/// The labels that say whose something is.
+pub(super) fn ownership(instance: &str, name: &Name) -> HashMap<String, String> {
+    let labels = [(LABEL_INSTANCE, instance), (LABEL_NAME, name.as_str()), (LABEL_MANAGED, "true")];
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// What a container is made from.
+pub(super) struct Parts<'a> {
+    pub addon: &'a Addon,
+    pub kind: &'a dyn Kind,
+    pub config: &'a KindConfig,
+    pub plan: &'a Plan,
+    pub instance: &'a str,
+    /// The password file on this host.
+    pub secret: &'a Path,
+    /// Id of the network.
+    pub network: &'a str,
+    /// The paths that the image declares as volumes.
+    pub declared_volumes: &'a [String],
+}
+
+/// The container, as Docker wants to be asked for it.
+pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
+    let settings = parts.kind.image_settings(&parts.addon.name);
+    let env = settings.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let declared = |path: &&&str| parts.declared_volumes.iter().any(|volume| volume == **path);
+    let data = settings.volume_paths.iter().find(declared).or(settings.volume_paths.first());
+    let mounts = data
+        .map(|path| mount(MountType::VOLUME, &volume_name(&parts.addon.name), path, false))
+        .into_iter()
+        .chain([mount(MountType::BIND, &parts.secret.to_string_lossy(), settings.secret_path, true)])
+        .collect();
+    ContainerCreateBody {
+        hostname: Some(parts.addon.name.to_string()),
+        image: Some(parts.addon.image.clone()),
+        env: Some(env),
+        cmd: (!parts.config.args.is_empty()).then(|| parts.config.args.clone()),
+        labels: Some(labels(parts)),
+        stop_timeout: Some(i64::from(STOP_TIMEOUT_S)),
+        host_config: Some(host_config(parts, mounts)),
+        ..Default::default()
+    }
+}
+
+fn labels(parts: &Parts<'_>) -> HashMap<String, String> {
+    let mut labels = ownership(parts.instance, &parts.addon.name);
+    let routing = [
+        ("pierhead.protocol", parts.kind.protocol().to_string()),
+        ("pierhead.port", parts.kind.port().to_string()),
+        ("pierhead.plan", parts.addon.plan.to_string()),
+        ("pierhead.max-connections", parts.plan.connections_max.to_string()),
+    ];
+    labels.extend(routing.map(|(key, value)| (key.to_owned(), value)));
+    labels
+}
+
+fn host_config(parts: &Parts<'_>, mounts: Vec<Mount>) -> HostConfig {
+    let memory = i64::try_from(parts.plan.memory.bytes()).unwrap_or(i64::MAX);
+    HostConfig {
+        memory: Some(memory),
+        // The same number means: no swap on top.
+        memory_swap: Some(memory),
+        nano_cpus: Some((parts.plan.cpus * 1e9) as i64),
+        pids_limit: Some(i64::from(parts.plan.pids)),
+        // Engines share memory between processes through /dev/shm; Docker's 64 MiB are too little for some
+        // queries. It counts against the memory limit like everything else.
+        shm_size: Some((memory / 4).max(64 << 20)),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+            maximum_retry_count: None,
+        }),
+        network_mode: Some(parts.network.to_owned()),
+        mounts: Some(mounts),
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        ..Default::default()
+    }
+}
+
+fn mount(typ: MountType, source: &str, target: &str, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(typ),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        read_only: Some(read_only),
+        ..Default::default()
+    }
+}
+
+/// What the official images need to take over a fresh volume as root and then become their own user.
+const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addons::kinds;
+    use crate::addons::lifecycle::Life;
+    use crate::config::Config;
+    use crate::dialect::Protocol;
+
+    #[test]
+    fn limits_labels_and_mounts() {
+        let config = Config::default();
+        let addon = Addon {
+            name: Name::parse("blog").unwrap(),
+            kind: Name::parse("postgres").unwrap(),
+            protocol: Protocol::Postgres,
+            plan: Name::parse("small").unwrap(),
+            image: "postgres:17".into(),
+            life: Life::new(0),
+            container_id: None,
+            created_at: 0,
+            updated_at: 0,
+        };
+        let mut parts = Parts {
+            addon: &addon,
+            kind: kinds::find("postgres").unwrap(),
+            config: &config.kinds["postgres"],
+            plan: &config.plans["small"],
+            instance: "i",
+            secret: Path::new("/data/secrets/blog/password"),
+            network: "n",
+            declared_volumes: &[],
+        };
+        let data = |parts: &Parts<'_>| body(parts).host_config.unwrap().mounts.unwrap()[0].target.clone();
+        assert_eq!(data(&parts).as_deref(), Some("/var/lib/postgresql/data"));
+        let newer = ["/var/lib/postgresql".to_owned()];
+        parts.declared_volumes = &newer;
+        assert_eq!(data(&parts).as_deref(), Some("/var/lib/postgresql"));
+
+        let body = body(&parts);
+        let (labels, host) = (body.labels.unwrap(), body.host_config.unwrap());
+        assert_eq!(labels["pierhead.max-connections"], "90");
+        assert_eq!((labels[LABEL_INSTANCE].as_str(), labels[LABEL_NAME].as_str()), ("i", "blog"));
+        assert_eq!((host.memory, host.memory_swap), (Some(512 << 20), Some(512 << 20)));
+        assert_eq!((host.nano_cpus, host.pids_limit), (Some(1_000_000_000), Some(256)));
+        assert!(host.port_bindings.is_none() && body.cmd.is_none());
+    }
+}

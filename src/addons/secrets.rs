@@ -1,0 +1,166 @@
+//! Passwords: made here, kept in one file each, mounted into the container, read for URLs and login checks.
+//!
+//! In come names; out go files that only root and the engine's user can read. A password is never part of a label,
+//! an environment variable or a log line: [`Password`] does not even print itself.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::dialect::Name;
+
+/// A password. Shown only by those who ask for it with [`Password::expose`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// A password that exists already.
+    pub fn new(text: String) -> Self {
+        Password(text)
+    }
+
+    /// The text itself, for a login or for somebody who asked for the URL.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// 40 random characters that need no escaping anywhere: 240 bits.
+    fn random() -> io::Result<Self> {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut bytes = [0; 40];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        // 64 divides 256, so every character is equally likely.
+        Ok(Password(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect()))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
+}
+
+/// The secrets of all addons: a directory with one directory for each.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    dir: PathBuf,
+}
+
+impl Secrets {
+    /// The secrets below `data_dir`. Nothing is made before it is needed.
+    pub fn new(data_dir: &Path) -> Self {
+        Secrets { dir: data_dir.join("secrets") }
+    }
+
+    /// The password file of an addon.
+    pub fn path(&self, name: &Name) -> PathBuf {
+        self.dir.join(name.as_str()).join(FILE)
+    }
+
+    /// Whether an addon has a password.
+    pub fn exists(&self, name: &Name) -> io::Result<bool> {
+        self.path(name).try_exists()
+    }
+
+    /// Makes a password, unless there is one. Afterwards the file is on the disk whole, or there is none,
+    /// whenever the power fails. `uid` is the engine's user inside its container, who must be able to read it.
+    pub fn ensure(&self, name: &Name, uid: u32) -> io::Result<()> {
+        let path = self.path(name);
+        let dir = self.dir.join(name.as_str());
+        for dir in [&self.dir, &dir] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        if path.try_exists()? {
+            return Ok(());
+        }
+        let unfinished = dir.join(UNFINISHED);
+        remove_if_there(&unfinished)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(Password::random()?.expose().as_bytes())?;
+        std::os::unix::fs::fchown(&file, Some(uid), None).map_err(|error| explain_chown(error, uid))?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        for dir in [&dir, &self.dir] {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the password of an addon.
+    pub fn read(&self, name: &Name) -> io::Result<Password> {
+        fs::read_to_string(self.path(name)).map(Password)
+    }
+
+    /// Removes the password of an addon, if there is one, and everything beside it.
+    pub fn remove(&self, name: &Name) -> io::Result<()> {
+        match fs::remove_dir_all(self.dir.join(name.as_str())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => File::open(&self.dir)?.sync_all(),
+        }
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn explain_chown(error: io::Error, uid: u32) -> io::Error {
+    let hint = "run pierhead as root or with CAP_CHOWN, or set kind.*.secret_uid to its own user";
+    io::Error::new(error.kind(), format!("cannot give the password file to uid {uid}: {error}; {hint}"))
+}
+
+const FILE: &str = "password";
+const UNFINISHED: &str = ".password.new";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_password_is_made_once_and_for_the_engine_only() {
+        let dir = TempDir::new().unwrap();
+        let (secrets, name) = (Secrets::new(dir.path()), Name::parse("blog").unwrap());
+        assert!(!secrets.exists(&name).unwrap());
+        let me = dir.path().metadata().unwrap().uid();
+        secrets.ensure(&name, me).unwrap();
+        let password = secrets.read(&name).unwrap();
+        secrets.ensure(&name, me).unwrap();
+        assert_eq!(secrets.read(&name).unwrap(), password);
+
+        let text = password.expose();
+        assert!(text.len() >= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
+        assert!(!format!("{password:?}").contains(text));
+        let file = secrets.path(&name).metadata().unwrap();
+        assert_eq!((file.mode() & 0o777, file.uid()), (0o600, me));
+        assert_eq!(secrets.path(&name).parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
+
+        let other = Name::parse("shop").unwrap();
+        secrets.ensure(&other, me).unwrap();
+        assert_ne!(secrets.read(&other).unwrap(), password);
+        secrets.remove(&name).unwrap();
+        secrets.remove(&name).unwrap();
+        assert!(!secrets.exists(&name).unwrap() && secrets.exists(&other).unwrap());
+    }
+
+    #[test]
+    fn a_half_written_password_is_none() {
+        let dir = TempDir::new().unwrap();
+        let (secrets, name) = (Secrets::new(dir.path()), Name::parse("blog").unwrap());
+        fs::create_dir_all(dir.path().join("secrets/blog")).unwrap();
+        fs::write(dir.path().join("secrets/blog").join(UNFINISHED), "half").unwrap();
+        assert!(!secrets.exists(&name).unwrap());
+        secrets.ensure(&name, dir.path().metadata().unwrap().uid()).unwrap();
+        assert_eq!(secrets.read(&name).unwrap().expose().len(), 40);
+        assert!(!dir.path().join("secrets/blog").join(UNFINISHED).exists());
+    }
+}

@@ -1,0 +1,228 @@
+//! The store: what is wanted of every addon and how far it has come, in one SQLite file, `pierhead.db`.
+//!
+//! In come changes of rows; each is one transaction that is on the disk when the call returns, because Docker is
+//! only told to do what the store already says. Calls block for as long as the disk takes.
+
+mod row;
+mod schema;
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::{Addon, UnixMs, now_ms};
+use crate::dialect::Name;
+
+/// The rows of all addons.
+pub struct Store {
+    connection: Mutex<Connection>,
+    instance: String,
+    /// Held for as long as the store is open: two Pierheads on one directory would undo each other's work.
+    _lock: File,
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// An addon of this name exists.
+    #[error("an addon called {0} exists already")]
+    Exists(Name),
+    /// Another process has the directory.
+    #[error("{0} is used by another pierhead: stop it, or set another data_dir")]
+    Locked(PathBuf),
+    /// The file was written by a later version.
+    #[error("{path} has format {found}, this pierhead knows {known}: use the version that wrote it")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The latest format that is known here.
+        known: i64,
+    },
+    /// A row makes no sense; somebody else has written it.
+    #[error("the row of addon {name:?} holds {value:?} as its {column}")]
+    Row {
+        /// The addon.
+        name: String,
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// SQLite failed: the disk is full, broken or not to be written to.
+    #[error("the store failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The directory cannot be used.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A change of an addon's state, or a note about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: UnixMs,
+    /// The state before.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+    /// Why, if there is a reason.
+    pub note: String,
+}
+
+impl Store {
+    /// Opens the store below `data_dir`, which is made if it is missing, and brings its format up to date.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Io { path: data_dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
+        let lock = lock(data_dir)?;
+        let path = data_dir.join("pierhead.db");
+        let mut connection = Connection::open(&path)?;
+        schema::prepare(&mut connection, &path)?;
+        // The directory entry of a new file must survive a power failure as its contents do.
+        File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+        let instance = schema::instance(&connection)?;
+        Ok(Store { connection: Mutex::new(connection), instance, _lock: lock })
+    }
+
+    /// The random identity of this installation: what Docker objects of Pierhead's are labelled with.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Every addon, by name.
+    pub fn addons(&self) -> Result<Vec<Addon>, StoreError> {
+        row::all(&self.connection())
+    }
+
+    /// One addon.
+    pub fn addon(&self, name: &Name) -> Result<Option<Addon>, StoreError> {
+        row::one(&self.connection(), name)
+    }
+
+    /// Adds an addon. An addon of the same name is left as it is.
+    pub fn create(&self, addon: &Addon) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            if row::one(transaction, &addon.name)?.is_some() {
+                return Err(StoreError::Exists(addon.name.clone()));
+            }
+            row::insert(transaction, addon)?;
+            let to = addon.life.state.to_string();
+            let event = Event { at: addon.created_at, from: String::new(), to, note: "created".into() };
+            add_event(transaction, &addon.name, &event)
+        })
+    }
+
+    /// Changes an addon and returns it as it is then; `None` if there is none. `change` sees the row as it is now,
+    /// not as somebody read it earlier. A change of state is kept as an event.
+    pub fn change(&self, name: &Name, change: impl FnOnce(&mut Addon)) -> Result<Option<Addon>, StoreError> {
+        self.transaction(|transaction| {
+            let Some(before) = row::one(transaction, name)? else { return Ok(None) };
+            let mut after = before.clone();
+            change(&mut after);
+            if after == before {
+                return Ok(Some(before));
+            }
+            after.updated_at = now_ms();
+            row::update(transaction, &after)?;
+            if let Some(event) = event(&before, &after) {
+                add_event(transaction, name, &event)?;
+            }
+            Ok(Some(after))
+        })
+    }
+
+    /// Removes the row of an addon of which nothing else is left. Its history stays.
+    pub fn forget(&self, name: &Name) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
+            transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
+            let from = addon.life.state.to_string();
+            let event = Event { at: now_ms(), from, to: "destroyed".into(), note: String::new() };
+            add_event(transaction, name, &event)
+        })
+    }
+
+    /// The latest `count` events of an addon, the latest last. Those of an earlier addon of that name are among them.
+    pub fn events(&self, name: &Name, count: u32) -> Result<Vec<Event>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT at, from_state, to_state, note FROM events WHERE addon = ?1 ORDER BY id DESC LIMIT ?2",
+        )?;
+        let events = statement.query_map(params![name.as_str(), count], |row| {
+            Ok(Event { at: row.get(0)?, from: row.get(1)?, to: row.get(2)?, note: row.get(3)? })
+        })?;
+        let mut events = events.collect::<Result<Vec<_>, _>>()?;
+        events.reverse();
+        Ok(events)
+    }
+
+    fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// A panic while the lock was held has rolled its transaction back, so the connection is good.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn event(before: &Addon, after: &Addon) -> Option<Event> {
+    let (from, to) = (&before.life, &after.life);
+    let mut note = to.reason.clone().unwrap_or_default();
+    if from.desired != to.desired {
+        note = format!("wanted {}", to.desired.as_str());
+    }
+    // A reason that is given again at every retry is one event.
+    if from.state == to.state && from.desired == to.desired && from.reason == to.reason {
+        return None;
+    }
+    Some(Event { at: after.updated_at, from: from.state.to_string(), to: to.state.to_string(), note })
+}
+
+fn add_event(transaction: &Transaction<'_>, name: &Name, event: &Event) -> Result<(), StoreError> {
+    transaction.execute(
+        "INSERT INTO events (addon, at, from_state, to_state, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![name.as_str(), event.at, event.from, event.to, event.note],
+    )?;
+    transaction.execute(
+        "DELETE FROM events WHERE addon = ?1 AND id <= (SELECT id FROM events WHERE addon = ?1
+         ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        params![name.as_str(), EVENTS_MAX],
+    )?;
+    Ok(())
+}
+
+fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    let path = data_dir.join("pierhead.lock");
+    let failed = |source| StoreError::Io { path: path.clone(), source };
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(data_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Events that are kept of one name.
+const EVENTS_MAX: u32 = 200;
+
+#[cfg(test)]
+mod tests;

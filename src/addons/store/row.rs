@@ -1,0 +1,102 @@
+//! Rows of the table `addons` as [`Addon`]s.
+
+use rusqlite::{Connection, Row, named_params};
+
+use super::StoreError;
+use crate::addons::Addon;
+use crate::addons::lifecycle::{Desired, Life, State};
+use crate::dialect::Name;
+
+pub(super) fn all(connection: &Connection) -> Result<Vec<Addon>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM addons ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut addons = Vec::new();
+    while let Some(row) = rows.next()? {
+        addons.push(read(row)?);
+    }
+    Ok(addons)
+}
+
+pub(super) fn one(connection: &Connection, name: &Name) -> Result<Option<Addon>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM addons WHERE name = ?1")?;
+    let mut rows = statement.query([name.as_str()])?;
+    rows.next()?.map(read).transpose()
+}
+
+pub(super) fn insert(connection: &Connection, addon: &Addon) -> Result<(), StoreError> {
+    write(
+        connection,
+        addon,
+        "INSERT INTO addons VALUES (:name, :kind, :protocol, :plan, :image, :desired, :state, :reason,
+         :provisioned, :checked, :since, :attempts, :retry_at, :container_id, :created_at, :updated_at)",
+    )
+}
+
+pub(super) fn update(connection: &Connection, addon: &Addon) -> Result<(), StoreError> {
+    write(
+        connection,
+        addon,
+        "UPDATE addons SET kind = :kind, protocol = :protocol, plan = :plan, image = :image, desired = :desired,
+         state = :state, reason = :reason, provisioned = :provisioned, checked = :checked, since = :since,
+         attempts = :attempts, retry_at = :retry_at, container_id = :container_id, created_at = :created_at,
+         updated_at = :updated_at WHERE name = :name",
+    )
+}
+
+fn write(connection: &Connection, addon: &Addon, statement: &str) -> Result<(), StoreError> {
+    let life = &addon.life;
+    connection.prepare_cached(statement)?.execute(named_params! {
+        ":name": addon.name.as_str(),
+        ":kind": addon.kind.as_str(),
+        ":protocol": addon.protocol.as_str(),
+        ":plan": addon.plan.as_str(),
+        ":image": addon.image,
+        ":desired": life.desired.as_str(),
+        ":state": life.state.to_string(),
+        ":reason": life.reason,
+        ":provisioned": life.provisioned,
+        ":checked": life.checked,
+        ":since": life.since,
+        ":attempts": life.attempts,
+        ":retry_at": life.retry_at,
+        ":container_id": addon.container_id,
+        ":created_at": addon.created_at,
+        ":updated_at": addon.updated_at,
+    })?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<Addon, StoreError> {
+    Ok(Addon {
+        name: parsed(row, "name", |text| Name::parse(text).ok())?,
+        kind: parsed(row, "kind", |text| Name::parse(text).ok())?,
+        protocol: parsed(row, "protocol", |text| text.parse().ok())?,
+        plan: parsed(row, "plan", |text| Name::parse(text).ok())?,
+        image: row.get("image")?,
+        life: Life {
+            desired: parsed(row, "desired", Desired::parse)?,
+            state: parsed(row, "state", State::parse)?,
+            reason: row.get("reason")?,
+            provisioned: row.get("provisioned")?,
+            checked: row.get("checked")?,
+            since: row.get("since")?,
+            attempts: row.get("attempts")?,
+            retry_at: row.get("retry_at")?,
+        },
+        container_id: row.get("container_id")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+fn parsed<T>(
+    row: &Row<'_>,
+    column: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    let value: String = row.get(column)?;
+    match parse(&value) {
+        Some(parsed) => Ok(parsed),
+        None => Err(StoreError::Row { name: row.get("name")?, column, value }),
+    }
+}

@@ -1,0 +1,77 @@
+//! The format of the store and how an older one becomes the present one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::StoreError;
+
+/// Each entry brings the format one version further; `user_version` counts those that were applied. Entries are
+/// never changed once released, only added.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta (
+        key   TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE addons (
+        name         TEXT PRIMARY KEY,
+        kind         TEXT NOT NULL,
+        protocol     TEXT NOT NULL,
+        plan         TEXT NOT NULL,
+        image        TEXT NOT NULL,
+        desired      TEXT NOT NULL,     -- what is wanted: running, restart, stopped, destroyed
+        state        TEXT NOT NULL,     -- how far it is: waiting, provisioning:STEP, ready, ...
+        reason       TEXT,              -- why it is in error, or why a step is tried again
+        provisioned  INTEGER NOT NULL,  -- 1 once it was ready: from then on it holds data
+        checked      TEXT,              -- the start of the container that last let a login in
+        since        INTEGER NOT NULL,  -- all times: milliseconds since 1970, UTC
+        attempts     INTEGER NOT NULL,
+        retry_at     INTEGER NOT NULL,
+        container_id TEXT,
+        created_at   INTEGER NOT NULL,
+        updated_at   INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE events (
+        id         INTEGER PRIMARY KEY,
+        addon      TEXT NOT NULL,
+        at         INTEGER NOT NULL,
+        from_state TEXT NOT NULL,
+        to_state   TEXT NOT NULL,
+        note       TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_of_addon ON events (addon, id);
+    "];
+
+/// Sets the connection up and applies what is missing. Each step is one transaction.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // WAL: somebody who looks at the file with sqlite3 does not stop us. FULL: a commit is on the disk when it
+    // returns, also after a power failure.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    for (version, migration) in MIGRATIONS.iter().enumerate().skip(found.max(0) as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The identity of this installation, made up the first time.
+pub(super) fn instance(connection: &Connection) -> Result<String, StoreError> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        rusqlite::Error::ToSqlConversionFailure(format!("no random numbers: {error}").into())
+    })?;
+    let fresh: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('instance', ?1)", [&fresh])?;
+    let query = "SELECT value FROM meta WHERE key = 'instance'";
+    let kept = connection.query_row(query, [], |row| row.get(0)).optional()?;
+    Ok(kept.unwrap_or(fresh))
+}

@@ -1,0 +1,120 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::addons::lifecycle::{Desired, Life, State, Step};
+use crate::dialect::Protocol;
+
+fn addon(name: &str) -> Addon {
+    Addon {
+        name: Name::parse(name).unwrap(),
+        kind: Name::parse("postgres").unwrap(),
+        protocol: Protocol::Postgres,
+        plan: Name::parse("small").unwrap(),
+        image: "postgres:17".into(),
+        life: Life::new(1),
+        container_id: None,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+#[test]
+fn rows_come_back_as_they_were_written() {
+    let dir = TempDir::new().unwrap();
+    let (blog, instance) = (addon("blog"), {
+        let store = Store::open(dir.path()).unwrap();
+        store.create(&addon("blog")).unwrap();
+        store.create(&addon("api")).unwrap();
+        store.instance().to_owned()
+    });
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!((store.instance(), instance.len()), (instance.as_str(), 32));
+    assert_eq!(store.addon(&blog.name).unwrap().as_ref(), Some(&blog));
+    assert_eq!(store.addons().unwrap(), [addon("api"), blog.clone()]);
+
+    let changed = store
+        .change(&blog.name, |addon| {
+            addon.container_id = Some("c".into());
+            addon.life = Life {
+                desired: Desired::Restart,
+                state: State::Provisioning(Step::Login),
+                reason: Some("why".into()),
+                provisioned: true,
+                checked: Some("then".into()),
+                since: 2,
+                attempts: 3,
+                retry_at: 4,
+            };
+        })
+        .unwrap();
+    assert_eq!(store.addon(&blog.name).unwrap(), changed);
+    store.forget(&blog.name).unwrap();
+    store.forget(&blog.name).unwrap();
+    assert_eq!(store.addon(&blog.name).unwrap(), None);
+    assert_eq!(store.change(&blog.name, |_| {}).unwrap(), None);
+}
+
+#[test]
+fn a_second_addon_of_a_name_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create(&addon("blog")).unwrap();
+    let other = Addon { image: "other".into(), ..addon("blog") };
+    assert!(matches!(store.create(&other), Err(StoreError::Exists(name)) if name.as_str() == "blog"));
+    assert_eq!(store.addons().unwrap(), [addon("blog")]);
+    assert_eq!(store.events(&other.name, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn changes_of_state_are_events() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let name = addon("blog").name;
+    store.create(&addon("blog")).unwrap();
+    store.change(&name, |addon| addon.life.state = State::Provisioning(Step::Image)).unwrap();
+    store.change(&name, |addon| addon.life.attempts = 7).unwrap();
+    store.change(&name, |addon| addon.life.desired = Desired::Stopped).unwrap();
+    let events = store.events(&name, 2).unwrap();
+    assert_eq!((events[0].from.as_str(), events[0].to.as_str()), ("waiting", "provisioning:image"));
+    assert_eq!(events[1].note, "wanted stopped");
+    for since in 0..2 * i64::from(EVENTS_MAX) {
+        let state = if since % 2 == 0 { State::Ready } else { State::Stopped };
+        store.change(&name, |addon| addon.life.state = state).unwrap();
+    }
+    assert_eq!(store.events(&name, 10_000).unwrap().len(), EVENTS_MAX as usize);
+}
+
+#[test]
+fn one_process_at_a_time_and_no_later_format() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Locked(_))));
+    store.connection().pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    let error = Store::open(dir.path()).err().unwrap().to_string();
+    assert!(error.contains("99") && error.contains("pierhead.db"), "{error}");
+}
+
+#[test]
+fn a_row_that_makes_no_sense_is_named() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create(&addon("blog")).unwrap();
+    store.connection().execute("UPDATE addons SET state = 'odd'", []).unwrap();
+    let error = store.addons().unwrap_err().to_string();
+    assert!(error.contains("blog") && error.contains("odd") && error.contains("state"), "{error}");
+}
+
+#[test]
+fn a_full_disk_fails_the_change_and_keeps_the_row() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.create(&addon("blog")).unwrap();
+    // What SQLite does on a full disk, without filling one.
+    let pages: i64 = store.connection().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.connection().pragma_update(None, "max_page_count", pages).unwrap();
+    let long = "x".repeat(100_000);
+    let result = store.change(&addon("blog").name, |addon| addon.life.reason = Some(long));
+    assert!(matches!(result, Err(StoreError::Sqlite(_))));
+    assert_eq!(store.addons().unwrap(), [addon("blog")]);
+}

@@ -1,0 +1,258 @@
+//! What can be typed: the verbs, their arguments and an example of each.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use super::Failure;
+use crate::config::{Config, LogFormat, Millis};
+use crate::dialect::{Name, Protocol};
+
+/// The TCP edge of a Docker host: one port per protocol, any number of databases behind it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pierhead",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 conflict, 5 timed out.
+
+Examples:
+  pierhead serve &
+  pierhead create postgres blog
+  pierhead connect blog"
+)]
+pub struct Cli {
+    /// What goes with every verb.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What goes with every verb.
+#[derive(Debug, Args)]
+pub struct Globals {
+    /// The configuration [default: /etc/pierhead/pierhead.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "PIERHEAD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The control socket [default: the one in the configuration]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Answer with JSON on stdout; errors with JSON on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log, such as `info` or `pierhead::edge=debug,info`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the edge and its control socket
+    #[command(after_help = "Example: pierhead serve --config pierhead.toml --log-format json")]
+    Serve,
+    /// Make an addon, wait until a login succeeds, and print its URL
+    #[command(after_help = "Example: pierhead create postgres blog --plan small")]
+    Create {
+        /// The engine, such as `postgres`
+        kind: String,
+        /// Its name: a-z, then a-z, 0-9 and '-', at most 32
+        name: Name,
+        /// How large it may be: a [plan.NAME] of the configuration
+        #[arg(long)]
+        plan: Option<String>,
+        /// Return at once, without waiting until it is ready
+        #[arg(long)]
+        no_wait: bool,
+        /// How long to wait
+        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+        timeout: Millis,
+    },
+    /// List addons
+    #[command(visible_alias = "ls", after_help = "Example: pierhead list --json | jq -r '.addons[].name'")]
+    List,
+    /// Show everything about an addon
+    #[command(after_help = "Example: pierhead info blog")]
+    Info {
+        /// The addon
+        name: Name,
+    },
+    /// Print the URL of an addon, with its password
+    #[command(after_help = "Example: export DATABASE_URL=$(pierhead url blog --host db.example.com)")]
+    Url {
+        /// The addon
+        name: Name,
+        /// The host in the URL [default: public_host of the configuration, or this host]
+        #[arg(long)]
+        host: Option<String>,
+    },
+    /// Wait until an addon is ready or stopped, whichever is wanted
+    #[command(
+        after_help = "Example: pierhead create postgres blog --no-wait; pierhead wait blog --timeout 2m"
+    )]
+    Wait {
+        /// The addon
+        name: Name,
+        /// How long to wait
+        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+        timeout: Millis,
+    },
+    /// Start an addon that is stopped or in error
+    #[command(after_help = "Example: pierhead start blog")]
+    Start(Change),
+    /// Stop an addon; its data are kept
+    #[command(after_help = "Example: pierhead stop blog")]
+    Stop(Change),
+    /// Stop an addon and start it again
+    #[command(after_help = "Example: pierhead restart blog")]
+    Restart(Change),
+    /// Show what an addon's engine writes
+    #[command(after_help = "Example: pierhead logs blog --follow --tail 20")]
+    Logs {
+        /// The addon
+        name: Name,
+        /// Go on with what is written from now on
+        #[arg(short, long)]
+        follow: bool,
+        /// Begin with so many of the lines written so far
+        #[arg(long, value_name = "LINES")]
+        tail: Option<u32>,
+    },
+    /// Run the engine's own client on an addon
+    #[command(after_help = "Example: pierhead connect blog -- -c 'SELECT version()'")]
+    Connect {
+        /// The addon
+        name: Name,
+        /// Further arguments for the client
+        #[arg(last = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+    /// Remove an addon and its data, for good
+    #[command(after_help = "Example: pierhead destroy blog --force")]
+    Destroy {
+        /// The addon
+        name: Name,
+        /// Do not ask for the name again
+        #[arg(long)]
+        force: bool,
+        /// How to wait for it
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// List the routes of the edge: addons, and labelled containers that were started by others
+    #[command(after_help = "Example: pierhead routes")]
+    Routes,
+    /// Say why a login goes where it goes, or why it is refused
+    #[command(after_help = "Example: pierhead explain blog")]
+    Explain {
+        /// What a client would log in as
+        login: String,
+        /// The protocol of the port
+        #[arg(long, default_value = "postgres")]
+        protocol: Protocol,
+    },
+    /// Look whether this host has what Pierhead needs, and what to do where it has not
+    #[command(after_help = "Example: pierhead doctor")]
+    Doctor,
+    /// Check a configuration without using it
+    #[command(after_help = "Example: pierhead check-config pierhead.toml")]
+    CheckConfig {
+        /// The file [default: the one that `serve` would read]
+        file: Option<PathBuf>,
+    },
+}
+
+/// Arguments of the verbs that change what is wanted of an addon.
+#[derive(Debug, Args)]
+pub struct Change {
+    /// The addon
+    pub name: Name,
+    /// How to wait for it.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// Whether and how long to wait.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WaitArgs {
+    /// Return at once, without waiting until it is done
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = duration)]
+    pub timeout: Millis,
+}
+
+impl Globals {
+    /// The configuration, with what was given on the command line on top.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.config.as_deref())
+            .map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        if let Some(socket) = &self.socket {
+            config.control.socket.clone_from(socket);
+        }
+        if let Some(log) = &self.log {
+            config.log.level.clone_from(log);
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+        Ok(config)
+    }
+
+    /// The control socket. A configuration is read only if it is needed to know.
+    pub fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => Ok(self.config()?.control.socket),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Millis, String> {
+    let deserializer: StrDeserializer<'_, ValueError> = text.into_deserializer();
+    Millis::deserialize(deserializer).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound_and_every_verb_has_an_example() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Example: pierhead "), "{} has no example", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        for line in [
+            "create postgres Blog",
+            "create postgres",
+            "wait blog --timeout 5",
+            "explain x --protocol odd",
+            "connect blog -c x",
+        ] {
+            let error = Cli::try_parse_from(["pierhead"].into_iter().chain(line.split(' '))).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        let line = "connect blog -- -c SELECT".split(' ');
+        let cli = Cli::try_parse_from(["pierhead", "--json"].into_iter().chain(line)).unwrap();
+        assert!(cli.globals.json);
+    }
+}

@@ -1,0 +1,115 @@
+//! Requests to the control socket. In come paths and bodies; out go parsed answers or a [`Failure`].
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::Failure;
+use crate::control::api::types::{ErrorBody, ErrorView};
+
+/// A client of one control socket.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of this socket. Nothing is connected before it is needed.
+    pub fn new(socket: PathBuf) -> Self {
+        Client { socket }
+    }
+
+    /// `GET`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// `POST` without a body.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::POST, path, Bytes::new()).await
+    }
+
+    /// `POST` with a body.
+    pub async fn send<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
+        self.ask(Method::POST, path, body.into()).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// `GET`, with the answer's body as it arrives.
+    pub async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
+        Ok(checked(self.request(Method::GET, path, Bytes::new()).await?).await?.into_body())
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let work = async {
+            let answer = checked(self.request(method, path, body).await?).await?;
+            let bytes = answer.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+            serde_json::from_slice(&bytes).map_err(|error| broken(&error))
+        };
+        let late = || Failure::timed_out(format!("pierhead did not answer within {TIMEOUT:?}"));
+        tokio::time::timeout(TIMEOUT, work).await.map_err(|_| late())?
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.no_answer(&error))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
+        // It ends when the answer has been read or the sender is dropped.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "pierhead")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        sender.send_request(request).await.map_err(|error| broken(&error))
+    }
+
+    fn no_answer(&self, error: &std::io::Error) -> Failure {
+        let socket = self.socket.display();
+        let hint = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("be root or in the group that owns it ([control] group): ls -l {socket}")
+            }
+            _ => "start it with `pierhead serve`, or say where its socket is with --socket or --config"
+                .to_owned(),
+        };
+        Failure::failed(format!("no pierhead answers at {socket}: {error}")).hint(hint)
+    }
+}
+
+async fn checked(answer: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let bytes = answer.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+    let error =
+        serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.error).unwrap_or_else(|_| ErrorView {
+            code: "unknown".into(),
+            message: format!("pierhead answered {status}"),
+            hint: "is the running pierhead of another version?".into(),
+        });
+    Err(Failure::refused(status.as_u16(), error))
+}
+
+fn broken(error: &dyn std::error::Error) -> Failure {
+    Failure::failed(format!("the answer of pierhead cannot be understood: {error}"))
+}
+
+/// For answers that come at once. Creating an addon is one of them: waiting for it is done by asking again.
+const TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,29 @@
+//! `pierhead doctor`: asks the running Pierhead, or looks at the host itself where none is running.
+
+use std::process::ExitCode;
+
+use super::client::Client;
+use super::{Failure, Globals, show};
+use crate::control::api::types::{CheckStatus, Doctor};
+use crate::control::{check_kinds, doctor};
+
+/// Prints what was found. Exit code 1 if something does not work.
+pub async fn doctor(globals: &Globals) -> Result<ExitCode, Failure> {
+    let socket = globals.socket()?;
+    let found = match Client::new(socket.clone()).get::<Doctor>("/v1/doctor").await {
+        Ok(found) => found,
+        Err(_) => {
+            let config = globals.config()?;
+            check_kinds(&config).map_err(|error| Failure::usage(error.to_string()))?;
+            eprintln!("no pierhead answers at {}; this is what can be said of the host:", socket.display());
+            Doctor { checks: doctor::local(&config).await }
+        }
+    };
+    if globals.json {
+        show::json(&found)?
+    } else {
+        show::checks(&found.checks)?
+    }
+    let broken = found.checks.iter().any(|check| check.status == CheckStatus::Fail);
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,52 @@
+//! The command line: verbs, tables for eyes, `--json` for programs, progress bars on stderr.
+//!
+//! In come arguments; out go requests to the control socket and an exit code that scripts can rely on: 0 done,
+//! 1 failed, 2 wrong usage, 3 not found, 4 conflict, 5 timed out. Nothing here knows more than the API tells,
+//! but `connect` (runs a client), `check-config`, and `doctor` where no Pierhead is running.
+
+mod args;
+mod client;
+mod connect;
+mod doctor;
+mod failure;
+mod show;
+mod verbs;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Cli, Globals, Verb};
+use client::Client;
+use failure::Failure;
+
+use crate::config::Config;
+
+/// Runs the command line of this process. `serve` is what `pierhead serve` does with a checked configuration.
+pub fn run(serve: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.globals.json;
+    match dispatch(cli, serve) {
+        Ok(code) => code,
+        Err(failure) => failure.report(json),
+    }
+}
+
+fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode, Failure> {
+    let Cli { globals, verb } = cli;
+    match verb {
+        Verb::Serve => Ok(serve(globals.config()?)),
+        Verb::CheckConfig { file } => verbs::check_config(&globals, file.as_deref()),
+        Verb::Doctor => block_on(doctor::doctor(&globals)),
+        verb => {
+            let client = Client::new(globals.socket()?);
+            block_on(verbs::run(&client, verb, globals.json))
+        }
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::failed(format!("cannot start: {error}")))?.block_on(work)
+}

@@ -1,0 +1,133 @@
+//! Answers for eyes: tables and lines on stdout. A reader who closes the pipe early is no error.
+
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::Failure;
+use crate::control::api::types::{AddonView, Check, CheckStatus, Connections, RouteView};
+
+/// Prints a line, or several.
+pub fn line(text: &str) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints bytes as they are.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // As programs do that are ended by SIGPIPE, but without a signal.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.map_err(|error| Failure::failed(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// Prints an answer for programs.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    line(&text)
+}
+
+/// Addons, one a line.
+pub fn addons(addons: &[AddonView]) -> Result<(), Failure> {
+    let mut table = table(&["NAME", "KIND", "STATE", "PLAN", "CONNECTIONS", "CREATED", "REASON"]);
+    for addon in addons {
+        table.add_row([
+            addon.name.to_string(),
+            addon.kind.to_string(),
+            state(addon),
+            addon.plan.to_string(),
+            connections(addon.connections),
+            addon.created_at.clone(),
+            addon.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    print(table)
+}
+
+/// Everything about one addon.
+pub fn addon(addon: &AddonView) -> Result<(), Failure> {
+    let mut rows = vec![
+        ("name", addon.name.to_string()),
+        ("kind", addon.kind.to_string()),
+        ("state", state(addon)),
+        ("wanted", addon.desired.clone()),
+    ];
+    rows.extend(addon.reason.clone().map(|reason| ("reason", reason)));
+    rows.extend([
+        ("plan", addon.plan.to_string()),
+        ("image", addon.image.clone()),
+        ("connections", connections(addon.connections)),
+    ]);
+    rows.extend(addon.container.clone().map(|container| ("container", container)));
+    rows.extend([("created", addon.created_at.clone()), ("updated", addon.updated_at.clone())]);
+    let mut table = table(&[]);
+    for (key, value) in rows {
+        table.add_row([key.to_owned(), value]);
+    }
+    print(table)
+}
+
+/// Routes, one a line.
+pub fn routes(routes: &[RouteView]) -> Result<(), Failure> {
+    let mut table = table(&["PROTOCOL", "NAME", "STATE", "ADDRESS", "CONTAINER", "CONNECTIONS"]);
+    for route in routes {
+        table.add_row([
+            route.protocol.to_string(),
+            route.name.to_string(),
+            route.state.clone(),
+            route.address.clone().unwrap_or_default(),
+            route.container.chars().take(12).collect(),
+            connections(route.connections),
+        ]);
+    }
+    print(table)
+}
+
+/// What was looked at, with what to do below what is not as it should be.
+pub fn checks(checks: &[Check]) -> Result<(), Failure> {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    for Check { name, status, detail, hint } in checks {
+        let word = match status {
+            CheckStatus::Ok => "ok  ",
+            CheckStatus::Warn => "warn",
+            CheckStatus::Fail => "FAIL",
+        };
+        line(&format!("{word}  {name:width$}  {detail}"))?;
+        if !hint.is_empty() {
+            line(&format!("      {:width$}  -> {hint}", ""))?;
+        }
+    }
+    Ok(())
+}
+
+fn state(addon: &AddonView) -> String {
+    match &addon.step {
+        Some(step) => format!("{} ({step})", addon.state),
+        None => addon.state.clone(),
+    }
+}
+
+fn connections(of: Connections) -> String {
+    match of.max {
+        0 => of.active.to_string(),
+        max => format!("{}/{max}", of.active),
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+    }
+    table
+}
+
+fn print(mut table: Table) -> Result<(), Failure> {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    line(&table.trim_fmt())
+}

@@ -1,0 +1,222 @@
+//! What the verbs do: a request or a few, and the answer shown.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use http_body_util::BodyExt;
+
+use super::args::WaitArgs;
+use super::client::Client;
+use super::waiting::until_settled;
+use super::{Failure, Globals, Verb, connect, show};
+use crate::config::{Config, Millis};
+use crate::control::api::types::{
+    AddonList, AddonView, CreateRequest, Explanation, RouteList, Status, UrlView,
+};
+use crate::control::check_kinds;
+use crate::dialect::{Name, Protocol};
+
+/// Runs a verb that is about a running Pierhead.
+pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Create { kind, name, plan, no_wait, timeout } => {
+            create(
+                client,
+                CreateRequest { kind, name: name.to_string(), plan },
+                &name,
+                no_wait,
+                timeout,
+                json,
+            )
+            .await?;
+        }
+        Verb::List => list(client, json).await?,
+        Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
+        Verb::Url { name, host } => show_url(&url(client, &name, host.as_deref()).await?, json)?,
+        Verb::Wait { name, timeout } => settle(client, &name, timeout, json).await?,
+        Verb::Start(change) => want(client, &change.name, "/start", change.wait, json).await?,
+        Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
+        Verb::Restart(change) => want(client, &change.name, "/restart", change.wait, json).await?,
+        Verb::Logs { name, follow, tail } => logs(client, &name, follow, tail).await?,
+        Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
+        Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
+        Verb::Routes => routes(client, json).await?,
+        Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
+        Verb::Serve | Verb::Doctor | Verb::CheckConfig { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create(
+    client: &Client,
+    request: CreateRequest,
+    name: &Name,
+    no_wait: bool,
+    timeout: Millis,
+    json: bool,
+) -> Result<(), Failure> {
+    let addon: AddonView = client.send("/v1/addons", &request).await?;
+    if no_wait {
+        if json {
+            return show::json(&addon);
+        }
+        eprintln!("{name} is being provisioned; `pierhead wait {name}` waits until it is ready");
+        return Ok(());
+    }
+    until_settled(client, name, timeout).await?;
+    show_url(&url(client, name, None).await?, json)
+}
+
+async fn list(client: &Client, json: bool) -> Result<(), Failure> {
+    let list: AddonList = client.get("/v1/addons").await?;
+    if json {
+        return show::json(&list);
+    }
+    show::addons(&list.addons)?;
+    let status: Status = client.get("/v1/status").await?;
+    warn_if_stale(status.stale_since.as_deref());
+    Ok(())
+}
+
+async fn routes(client: &Client, json: bool) -> Result<(), Failure> {
+    let list: RouteList = client.get("/v1/routes").await?;
+    if json {
+        return show::json(&list);
+    }
+    show::routes(&list.routes)?;
+    warn_if_stale(list.stale_since.as_deref());
+    Ok(())
+}
+
+fn warn_if_stale(since: Option<&str>) {
+    if let Some(since) = since {
+        eprintln!("Docker has not answered since {since}: routes and states are as they were then");
+    }
+}
+
+async fn url(client: &Client, name: &Name, host: Option<&str>) -> Result<UrlView, Failure> {
+    let query = host.map(|host| format!("?host={}", escaped(host))).unwrap_or_default();
+    client.get(&path(name, &format!("/url{query}"))).await
+}
+
+fn show_url(url: &UrlView, json: bool) -> Result<(), Failure> {
+    if json { show::json(url) } else { show::line(&url.url) }
+}
+
+fn show_addon(addon: &AddonView, json: bool) -> Result<(), Failure> {
+    if json { show::json(addon) } else { show::addon(addon) }
+}
+
+async fn settle(client: &Client, name: &Name, timeout: Millis, json: bool) -> Result<(), Failure> {
+    match until_settled(client, name, timeout).await? {
+        Some(addon) if json => show::json(&addon),
+        Some(addon) => show::line(&format!("{name} is {}", addon.state)),
+        None if json => Ok(()),
+        None => show::line(&format!("{name} is gone")),
+    }
+}
+
+async fn want(client: &Client, name: &Name, verb: &str, wait: WaitArgs, json: bool) -> Result<(), Failure> {
+    let addon: AddonView = client.post(&path(name, verb)).await?;
+    if wait.no_wait {
+        return if json { show::json(&addon) } else { Ok(()) };
+    }
+    settle(client, name, wait.timeout, json).await
+}
+
+async fn destroy(
+    client: &Client,
+    name: &Name,
+    force: bool,
+    wait: WaitArgs,
+    json: bool,
+) -> Result<(), Failure> {
+    // Somebody who mistypes the name learns so before being asked to repeat it.
+    let _: AddonView = client.get(&path(name, "")).await?;
+    if !force {
+        confirm(name)?;
+    }
+    let addon: AddonView = client.delete(&path(name, "")).await?;
+    if wait.no_wait {
+        return if json { show::json(&addon) } else { Ok(()) };
+    }
+    match settle(client, name, wait.timeout, json).await {
+        // It was gone before we could look.
+        Err(failure) if failure.is_not_found() && json => Ok(()),
+        Err(failure) if failure.is_not_found() => show::line(&format!("{name} is gone")),
+        result => result,
+    }
+}
+
+fn confirm(name: &Name) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        let message = format!("destroying {name} removes its data; nobody is there to be asked");
+        return Err(Failure::usage(message).hint("say --force"));
+    }
+    eprint!("This removes {name} and all its data, for good. Type its name to go on: ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_err() || answer.trim() != name.as_str() {
+        return Err(Failure::failed(format!("{name} is left as it was")));
+    }
+    Ok(())
+}
+
+async fn logs(client: &Client, name: &Name, follow: bool, tail: Option<u32>) -> Result<(), Failure> {
+    let tail = tail.map(|lines| format!("&tail={lines}")).unwrap_or_default();
+    let mut body = client.stream(&path(name, &format!("/logs?follow={follow}{tail}"))).await?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::failed(format!("the log broke off: {error}")))?;
+        if let Some(bytes) = frame.data_ref() {
+            show::bytes(bytes)?;
+        }
+    }
+    Ok(())
+}
+
+async fn explain(client: &Client, login: &str, protocol: Protocol, json: bool) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/explain?login={}&protocol={protocol}", escaped(login));
+    let explanation: Explanation = client.get(&path).await?;
+    if json {
+        show::json(&explanation)?;
+    } else {
+        show::checks(&explanation.steps)?;
+        show::line(&explanation.result)?;
+    }
+    Ok(if explanation.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks a configuration as `serve` would.
+pub fn check_config(globals: &Globals, file: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config = match file {
+        Some(file) => Config::load(Some(file)).map_err(|error| Failure::usage(error.to_string()))?,
+        None => globals.config()?,
+    };
+    check_kinds(&config).map_err(|error| Failure::usage(error.to_string()))?;
+    if globals.json {
+        show::line("{\"ok\": true}")?;
+    } else {
+        let ports: usize = config.listeners.iter().map(|listener| listener.listen.len()).sum();
+        let (kinds, plans) = (config.kinds.len(), config.plans.len());
+        show::line(&format!("the configuration is good: {ports} ports, {kinds} kinds, {plans} plans"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(name: &Name, rest: &str) -> String {
+    format!("/v1/addons/{name}{rest}")
+}
+
+/// For the value of a query: everything but letters and digits as `%XX`.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() {
+            out.push(byte.into());
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}

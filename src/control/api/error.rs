@@ -1,0 +1,92 @@
+//! Refusals of the API: a status, a word for programs, a sentence for people and what to do next.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::types::{ErrorBody, ErrorView};
+use crate::addons::store::StoreError;
+use crate::dialect::Name;
+
+/// Why a request was not carried out. Nothing was changed.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: String, hint: impl Into<String>) -> Self {
+        ApiError { status, code, message, hint: hint.into() }
+    }
+
+    /// 400: the request cannot be understood.
+    pub fn malformed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", message.into(), hint)
+    }
+
+    /// 404: there is no such addon.
+    pub fn no_addon(name: &Name) -> Self {
+        let message = format!("there is no addon called {name}");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead list` shows what there is")
+    }
+
+    /// 404: there is no such path.
+    pub fn no_path(path: &str) -> Self {
+        let hint = "see /v1/addons, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
+        Self::new(StatusCode::NOT_FOUND, "no_such_path", format!("there is nothing at {path}"), hint)
+    }
+
+    /// 405: not with this method.
+    pub fn method(method: &str, path: &str) -> Self {
+        let message = format!("{path} does not take {method}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, "")
+    }
+
+    /// 409: it contradicts what is there.
+    pub fn conflict(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message.into(), hint)
+    }
+
+    /// 413: the body is too large.
+    pub fn too_large(max: usize) -> Self {
+        let message = format!("the request's body has more than {max} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send less")
+    }
+
+    /// 422: understood, but a value cannot be.
+    pub fn invalid(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message.into(), hint)
+    }
+
+    /// 503: something that is needed does not answer.
+    pub fn unavailable(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message.into(), hint)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists(name) => ApiError::conflict(
+                "name_taken",
+                format!("an addon called {name} exists already; nothing was changed"),
+                format!("take another name, or see `pierhead info {name}`"),
+            ),
+            error => {
+                tracing::error!(%error, "the store failed");
+                let hint = "see whether the disk of data_dir is full or read-only, then try again";
+                ApiError::unavailable("store_failed", error.to_string(), hint)
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = ErrorView { code: self.code.into(), message: self.message, hint: self.hint };
+        (self.status, Json(ErrorBody { error })).into_response()
+    }
+}

@@ -1,0 +1,103 @@
+//! The HTTP API on the control socket. In come requests of the CLI and of other programs; out go JSON answers.
+//!
+//! A request that wants something of an addon is answered as soon as the store has it; what is done about it is the
+//! reconciler's, and shows in later answers. Nothing here waits for Docker but `logs`, `doctor` and the check
+//! that a new name is free.
+
+mod addons;
+mod error;
+mod host;
+mod logs;
+pub mod types;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Method;
+use axum::routing::{get, post};
+
+use crate::addons::provision::Engine;
+use crate::addons::provision::Provisioner;
+use crate::addons::store::Store;
+use crate::config::Config;
+use crate::control::edge_status::EdgeStatus;
+use crate::control::reconciler::Reconciler;
+use crate::dialect::Name;
+use crate::docker::Watch;
+use crate::routes::Table;
+pub use error::ApiError;
+pub use host::upstream_text;
+
+/// The longest request body, in bytes.
+pub const BODY_MAX: usize = 64 * 1024;
+
+/// What the handlers work with.
+pub struct Api {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The rows of all addons.
+    pub store: Arc<Store>,
+    /// Makes Docker match the rows.
+    pub reconciler: Arc<Reconciler>,
+    /// The Docker objects of addons, and the passwords.
+    pub provisioner: Arc<Provisioner>,
+    /// The Docker engine.
+    pub engine: Arc<Engine>,
+    /// Keeps the routes true to what runs there.
+    pub watch: Arc<Watch>,
+    /// The routes of the edge.
+    pub table: Arc<Table>,
+    /// The edge.
+    pub edge: Arc<dyn EdgeStatus>,
+    /// When this Pierhead started.
+    pub started_at: jiff::Timestamp,
+}
+
+/// Everything that the control socket answers.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/v1/addons", get(addons::list).post(addons::create))
+        .route("/v1/addons/{name}", get(addons::info).delete(addons::destroy))
+        .route("/v1/addons/{name}/start", post(addons::start))
+        .route("/v1/addons/{name}/stop", post(addons::stop))
+        .route("/v1/addons/{name}/restart", post(addons::restart))
+        .route("/v1/addons/{name}/url", get(addons::url))
+        .route("/v1/addons/{name}/logs", get(logs::logs))
+        .route("/v1/routes", get(host::routes))
+        .route("/v1/explain", get(host::explain))
+        .route("/v1/doctor", get(host::doctor))
+        .route("/v1/status", get(host::status))
+        .route("/metrics", get(host::metrics))
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(api)
+}
+
+/// What the TCP address for Prometheus answers: nothing else.
+pub fn metrics_router(api: Arc<Api>) -> Router {
+    Router::new().route("/metrics", get(host::metrics)).fallback(no_path).with_state(api)
+}
+
+async fn no_path(request: Request) -> ApiError {
+    ApiError::no_path(request.uri().path())
+}
+
+async fn no_method(method: Method, request: Request) -> ApiError {
+    ApiError::method(method.as_str(), request.uri().path())
+}
+
+/// A name that a caller sent.
+fn parse_name(text: &str) -> Result<Name, ApiError> {
+    Name::parse(text).map_err(|error| {
+        let hint =
+            "send 1 to 32 characters: a-z first, then a-z, 0-9 and '-', such as \"blog\" or \"shop-2\"";
+        ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an addon: {error}"), hint)
+    })
+}
+
+/// As the API writes times.
+fn rfc3339(ms: crate::addons::UnixMs) -> String {
+    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+}

@@ -1,0 +1,242 @@
+//! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::{Name, Protocol};
+
+/// Body of `POST /v1/addons`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// The engine, such as `postgres`.
+    pub kind: String,
+    /// The addon's name.
+    pub name: String,
+    /// Its plan; none takes the kind's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// An addon as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddonView {
+    /// Its name, its user and its database.
+    pub name: Name,
+    /// Its engine.
+    pub kind: Name,
+    /// The protocol whose port leads to it.
+    pub protocol: Protocol,
+    /// How large it may be.
+    pub plan: Name,
+    /// Its image.
+    pub image: String,
+    /// What is wanted: `running`, `restart`, `stopped` or `destroyed`.
+    pub desired: String,
+    /// How far it is: `waiting`, `provisioning`, `ready`, `stopping`, `stopped`, `destroying` or `error`.
+    pub state: String,
+    /// Whether that is the end of it: nothing is under way, or nothing will come of it without somebody's help.
+    pub settled: bool,
+    /// While provisioning: `secret`, `image`, `network`, `volume`, `container`, `start` or `login`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Why it is in error, or why the present step is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How far the present step is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Full id of its container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Its connections through the edge.
+    pub connections: Connections,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// RFC 3339, UTC.
+    pub updated_at: String,
+}
+
+/// Connections through the edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Open now.
+    pub active: u64,
+    /// Allowed at once; 0 for no limit.
+    pub max: u32,
+}
+
+/// How far a step is, for a progress bar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The step.
+    pub step: String,
+    /// What is being done.
+    pub detail: String,
+    /// How much of `total` is done; bytes for an image.
+    pub current: u64,
+    /// How much there is to do; 0 if that is not known.
+    pub total: u64,
+}
+
+/// Answer of `GET /v1/addons`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddonList {
+    /// By name.
+    pub addons: Vec<AddonView>,
+}
+
+/// Answer of `GET /v1/addons/{name}/url`. The only place where a password goes out.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct UrlView {
+    /// The whole URL.
+    pub url: String,
+    /// The environment variable that applications expect it in.
+    pub variable: String,
+    /// Host of the edge.
+    pub host: String,
+    /// Port of the edge.
+    pub port: u16,
+    /// User and database.
+    pub name: Name,
+    /// The password.
+    pub password: String,
+    /// The engine's client program, as it would connect to `host`.
+    pub client: crate::addons::kinds::ClientCommand,
+    /// The container in which that program can be found if this host has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+/// A route of the edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// The protocol whose port leads here.
+    pub protocol: Protocol,
+    /// The name that clients log in with.
+    pub name: Name,
+    /// `ready`, `starting` or `stopped`.
+    pub state: String,
+    /// Where it leads, if it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Full id of the container; empty if there is none.
+    pub container: String,
+    /// Larger for every change of the route.
+    pub generation: u64,
+    /// Connections through the edge.
+    pub connections: Connections,
+}
+
+/// Answer of `GET /v1/routes`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteList {
+    /// By protocol and name.
+    pub routes: Vec<RouteView>,
+    /// RFC 3339: since when Docker has not answered, so that the routes may be out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
+}
+
+/// Answer of `GET /v1/explain`: why a login goes where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Whether a connection would be made.
+    pub ok: bool,
+    /// In one line: where it goes, or why it is refused.
+    pub result: String,
+    /// What was looked at, in the edge's own order.
+    pub steps: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// How it is.
+    pub status: CheckStatus,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; empty if there is nothing to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// As it should be.
+    Ok,
+    /// It works, but not as well as it could, or not for long.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Check {
+    /// As it should be.
+    pub fn ok(name: &str, detail: impl Into<String>) -> Self {
+        Check { name: name.into(), status: CheckStatus::Ok, detail: detail.into(), hint: String::new() }
+    }
+
+    /// It could be better; `hint` says how.
+    pub fn warn(name: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Check { name: name.into(), status: CheckStatus::Warn, detail: detail.into(), hint: hint.into() }
+    }
+
+    /// It does not work; `hint` says what to do.
+    pub fn fail(name: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Check { name: name.into(), status: CheckStatus::Fail, detail: detail.into(), hint: hint.into() }
+    }
+}
+
+/// Answer of `GET /v1/doctor`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Doctor {
+    /// What was looked at.
+    pub checks: Vec<Check>,
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the running Pierhead.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// RFC 3339: when it started.
+    pub started_at: String,
+    /// Whether it is shutting down.
+    pub draining: bool,
+    /// The ports of the edge, such as `postgres 0.0.0.0:5432`.
+    pub listeners: Vec<String>,
+    /// The CPUs of the edge's cores.
+    pub cpus: Vec<usize>,
+    /// How many routes there are.
+    pub routes: usize,
+    /// RFC 3339: since when Docker has not answered; none if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<String>,
+    /// How many addons are in each state.
+    pub addons: std::collections::BTreeMap<String, usize>,
+}
+
+/// Body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorView,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// For programs: `not_found`, `name_taken`, ...
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// What to do next; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+}

@@ -1,0 +1,213 @@
+//! `pierhead doctor`: whether this host has what Pierhead needs, and what to do where it has not.
+//!
+//! Asked of a running Pierhead, it answers for that process; the CLI asks itself where none is running.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::api::Api;
+use super::api::types::Check;
+use crate::addons::provision::Engine;
+use crate::config::Config;
+use crate::docker::Endpoint;
+
+/// What can be said while no Pierhead is running.
+pub async fn local(config: &Config) -> Vec<Check> {
+    let mut checks = vec![io_uring()];
+    match Endpoint::find(config.docker.host.as_deref()) {
+        Ok(endpoint) => {
+            let engine = Engine::new(endpoint);
+            checks.push(docker(&engine).await);
+            checks.extend(images(config, &engine).await);
+        }
+        Err(error) => checks.push(Check::fail("docker", error.to_string(), "")),
+    }
+    for listener in &config.listeners {
+        checks.extend(listener.listen.iter().map(|address| port(&listener.speaks.protocol().to_string(), *address)));
+    }
+    checks.extend([descriptors(), pipes(), data_dir(&config.data_dir)]);
+    checks
+}
+
+/// What a running Pierhead says of itself.
+pub async fn serving(api: &Api) -> Vec<Check> {
+    let mut checks = vec![io_uring(), docker(&api.engine).await];
+    checks.extend(images(&api.config, &api.engine).await);
+    checks.extend(api.edge.listeners().iter().map(|listener| {
+        Check::ok("port", format!("{} is served at {}", listener.protocol, listener.address))
+    }));
+    checks.extend([descriptors(), pipes(), data_dir(&api.config.data_dir), addons(api)]);
+    checks.extend(api.watch.report().into_iter().map(|rejected| {
+        let detail = format!("the container {} is not routed: {}", rejected.container, rejected.reason);
+        Check::warn("label", detail, "")
+    }));
+    checks
+}
+
+fn io_uring() -> Check {
+    match crate::sys::probe() {
+        Ok(found) => Check::ok("io_uring", found),
+        Err(error) => Check::fail("io_uring", error.cause, error.remedy),
+    }
+}
+
+async fn docker(engine: &Engine) -> Check {
+    let version = match engine.connected().await {
+        Ok(docker) => docker.version().await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match version {
+        Ok(version) => {
+            let (engine, api) =
+                (version.version.unwrap_or_default(), version.api_version.unwrap_or_default());
+            Check::ok("docker", format!("Docker {engine} answers (API {api})"))
+        }
+        Err(error) => Check::fail(
+            "docker",
+            format!("Docker does not answer: {error}"),
+            "start dockerd (scripts/docker-engine), or set [docker] host or DOCKER_HOST; routes serve on meanwhile",
+        ),
+    }
+}
+
+async fn images(config: &Config, engine: &Engine) -> Vec<Check> {
+    let Ok(docker) = engine.connected().await else { return vec![] };
+    let mut checks = vec![];
+    for (kind, of) in &config.kinds {
+        checks.push(match docker.inspect_image(&of.image).await {
+            Ok(_) => Check::ok("image", format!("{kind}: {} is here", of.image)),
+            Err(_) => Check::warn(
+                "image",
+                format!("{kind}: {} is not here yet and will be pulled", of.image),
+                format!("docker pull {0}; where no registry answers: scripts/images {kind}", of.image),
+            ),
+        });
+    }
+    checks
+}
+
+fn port(protocol: &str, address: std::net::SocketAddr) -> Check {
+    match TcpListener::bind(address) {
+        Ok(_) => Check::ok("port", format!("{protocol} could be served at {address}")),
+        Err(error) => {
+            let hint = match error.kind() {
+                ErrorKind::AddrInUse => format!(
+                    "stop what listens there (ss -ltnp 'sport = {0}'), or set another port \
+                     (PIERHEAD_PORT_{1})",
+                    address.port(),
+                    protocol.to_uppercase()
+                ),
+                ErrorKind::PermissionDenied => {
+                    "run as root or with CAP_NET_BIND_SERVICE, or take a port from 1024 on".to_owned()
+                }
+                _ => "set an address of this host in [[listener]]".to_owned(),
+            };
+            Check::fail("port", format!("{protocol} cannot be served at {address}: {error}"), hint)
+        }
+    }
+}
+
+/// A relayed connection takes two descriptors, and two more while it is spliced.
+fn descriptors() -> Check {
+    const NAME: &str = "descriptors";
+    let hint = "raise it: `ulimit -n 1048576`, LimitNOFILE= in systemd, or `docker run --ulimit nofile=...`";
+    match soft_descriptor_limit() {
+        None => Check::warn(NAME, "the limit (RLIMIT_NOFILE) cannot be read", hint),
+        Some(limit) if limit < 1024 => {
+            Check::fail(NAME, format!("{limit} may be open: {} connections", limit / 2), hint)
+        }
+        Some(limit) if limit < 65_536 => {
+            Check::warn(NAME, format!("{limit} may be open: some {} connections", limit / 2), hint)
+        }
+        Some(limit) => Check::ok(NAME, format!("{limit} may be open: some {} connections", limit / 2)),
+    }
+}
+
+fn soft_descriptor_limit() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+/// Beyond this limit an unprivileged user gets pipes of one page, in which splicing does not pay.
+fn pipes() -> Check {
+    const NAME: &str = "pipes";
+    let pages = fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft").ok();
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    match pages.and_then(|text| text.trim().parse::<u64>().ok()) {
+        None => Check::warn(NAME, "fs.pipe-user-pages-soft cannot be read", ""),
+        Some(_) if root => Check::ok(NAME, "no limit: this is root"),
+        Some(0) => Check::ok(NAME, "no limit (fs.pipe-user-pages-soft=0)"),
+        Some(pages) if pages <= 16_384 => Check::warn(
+            NAME,
+            format!("{} pipes of 64 KiB for this user (fs.pipe-user-pages-soft={pages})", pages / 16),
+            "for many bulk transfers at once: `sysctl fs.pipe-user-pages-soft=262144`",
+        ),
+        Some(pages) => Check::ok(NAME, format!("{} pipes of 64 KiB for this user", pages / 16)),
+    }
+}
+
+fn data_dir(dir: &Path) -> Check {
+    const NAME: &str = "data_dir";
+    let hint = "make it writable for the user that runs pierhead, or set data_dir (PIERHEAD_DATA_DIR)";
+    // The nearest directory that exists decides: the rest is made when it is needed.
+    let nearest = dir.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let probe = nearest.join(format!(".pierhead-doctor.{}", std::process::id()));
+    match fs::File::create(&probe).and_then(|_| fs::remove_file(&probe)) {
+        Ok(()) => Check::ok(NAME, format!("{} can be written to", dir.display())),
+        Err(error) => Check::fail(NAME, format!("{} cannot be written to: {error}", nearest.display()), hint),
+    }
+}
+
+fn addons(api: &Api) -> Check {
+    const NAME: &str = "addons";
+    let addons = match api.store.addons() {
+        Ok(addons) => addons,
+        Err(error) => {
+            return Check::fail(NAME, error.to_string(), "see whether the disk of data_dir is full");
+        }
+    };
+    let broken: Vec<String> = addons
+        .iter()
+        .filter_map(|addon| addon.life.reason.as_ref().map(|reason| format!("{}: {reason}", addon.name)))
+        .collect();
+    if broken.is_empty() {
+        return Check::ok(NAME, format!("{} provisioned, none in trouble", addons.len()));
+    }
+    Check::warn(NAME, broken.join("; "), "`pierhead info NAME` and `pierhead logs NAME` say more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::api::types::CheckStatus;
+
+    #[test]
+    fn a_taken_port_is_a_failure_that_says_what_to_do() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let check = port("postgres", taken.local_addr().unwrap());
+        assert_eq!(check.status, CheckStatus::Fail);
+        assert!(check.hint.contains("PIERHEAD_PORT_POSTGRES"), "{}", check.hint);
+        let address = taken.local_addr().unwrap();
+        drop(taken);
+        assert_eq!(port("postgres", address).status, CheckStatus::Ok);
+    }
+
+    #[test]
+    fn the_descriptor_limit_can_be_read() {
+        assert!(soft_descriptor_limit().is_some_and(|limit| limit > 0));
+    }
+
+    #[test]
+    fn a_directory_that_does_not_exist_yet_is_judged_by_its_parent() {
+        let dir = tempfile::TempDir::new().unwrap();
+        assert_eq!(data_dir(&dir.path().join("a/b")).status, CheckStatus::Ok);
+        assert_eq!(data_dir(Path::new("/proc/nowhere")).status, CheckStatus::Fail);
+    }
+}

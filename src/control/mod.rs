@@ -1,0 +1,191 @@
+//! The control thread: one tokio runtime with the Docker watch, the reconciler, the HTTP API and metrics.
+//!
+//! In come the configuration, the route table and a view of the edge; out go published routes, Docker calls and
+//! answers on the control socket. The edge does not notice when any of it is slow.
+
+pub mod api;
+mod docker_events;
+pub mod doctor;
+pub mod edge_status;
+mod explain;
+mod live_edge;
+mod metrics;
+mod placeholders;
+mod reconciler;
+pub mod socket;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::addons::kinds;
+use crate::addons::provision::{Engine, Provisioner};
+use crate::addons::store::{Store, StoreError};
+use crate::config::Config;
+use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
+use crate::routes::Table;
+use api::Api;
+pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
+pub use live_edge::LiveEdge;
+use placeholders::Placeholders;
+use reconciler::Reconciler;
+use socket::{ControlSocket, SocketError, SocketFile};
+
+/// The running control thread. Dropping it lets the thread run on; see [`ControlThread::shutdown`].
+#[derive(Debug)]
+pub struct ControlThread {
+    thread: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+/// Why the control thread cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A configured kind is not known.
+    #[error("[kind.{0}]: there is no such kind, expected one of: {1}")]
+    Kind(String, String),
+    /// The Docker endpoint is no endpoint.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The control socket cannot be served.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The address for metrics cannot be served.
+    #[error("cannot serve metrics at {0}: {1}")]
+    Metrics(SocketAddr, io::Error),
+    /// The system gave no thread or no runtime.
+    #[error("cannot start the control thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl ControlThread {
+    /// Starts the thread. When this returns, the control socket accepts connections, and the addons of the store
+    /// are being looked after. `edge` must answer for listeners that are bound already.
+    pub fn start(
+        config: Arc<Config>,
+        table: Arc<Table>,
+        edge: Arc<dyn EdgeStatus>,
+    ) -> Result<Self, StartError> {
+        check_kinds(&config)?;
+        let endpoint = Endpoint::find(config.docker.host.as_deref())?;
+        let parts = Parts {
+            store: Arc::new(Store::open(&config.data_dir)?),
+            socket: ControlSocket::bind(&config.control)?,
+            metrics: config.control.metrics.map(bind_metrics).transpose()?,
+            config,
+            table,
+            edge,
+            endpoint,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
+            runtime.block_on(run(parts, stopped));
+            // Workers are stopped where they wait; the store knows how to go on.
+            runtime.shutdown_background();
+        })?;
+        Ok(ControlThread { thread, stop })
+    }
+
+    /// Whether the thread still runs. It ends by itself only if something in it is broken.
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Ends the thread and removes the socket. What is under way is left as it is: the next start goes on with it.
+    pub fn shutdown(self) {
+        // If the thread is gone already, there is nobody to tell.
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the control thread had panicked");
+        }
+    }
+}
+
+/// Fails if the configuration names a kind that does not exist.
+pub fn check_kinds(config: &Config) -> Result<(), StartError> {
+    let known = kinds::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    match config.kinds.keys().find(|kind| kinds::find(kind.as_str()).is_none()) {
+        Some(kind) => Err(StartError::Kind(kind.to_string(), known)),
+        None => Ok(()),
+    }
+}
+
+/// What the thread takes with it.
+struct Parts {
+    config: Arc<Config>,
+    table: Arc<Table>,
+    edge: Arc<dyn EdgeStatus>,
+    store: Arc<Store>,
+    socket: ControlSocket,
+    metrics: Option<TcpListener>,
+    endpoint: Endpoint,
+}
+
+async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
+    let (api, listener, _file) = match build(parts) {
+        Ok((api, listener, metrics, file)) => {
+            if let Some(metrics) = metrics {
+                tokio::spawn(serve_metrics(metrics, Arc::clone(&api)));
+            }
+            (api, listener, file)
+        }
+        Err(error) => return tracing::error!(%error, "the control thread ends"),
+    };
+    let (watch, reconciler) = (Arc::clone(&api.watch), Arc::clone(&api.reconciler));
+    tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
+    tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
+    tokio::spawn(reconciler.kick_periodically());
+    tokio::spawn(async move { watch.run().await });
+    let served = axum::serve(listener, api::router(api)).into_future();
+    tokio::select! {
+        _ = stopped => {}
+        result = served => tracing::error!(?result, "the control socket is not served any more"),
+    }
+}
+
+type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener>, SocketFile);
+
+fn build(parts: Parts) -> io::Result<Built> {
+    let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
+    let engine = Arc::new(Engine::new(endpoint.clone()));
+    let login_address = {
+        let edge = Arc::clone(&edge);
+        Arc::new(move |protocol| {
+            let listeners = edge.listeners();
+            listeners.iter().find(|listener| listener.protocol == protocol).map(ListenerStatus::local_address)
+        })
+    };
+    let provisioner =
+        Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));
+    let book = Arc::new(RouteBook::new(Arc::clone(&table)));
+    let placeholders = Placeholders::new(Arc::clone(&book));
+    let watch = Arc::new(Watch::new(endpoint, book));
+    let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
+    let started_at = jiff::Timestamp::now();
+    let api =
+        Arc::new(Api { config, store, reconciler, provisioner, engine, watch, table, edge, started_at });
+    let (listener, file) = socket.into_parts();
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    Ok((api, listener, metrics.map(tokio::net::TcpListener::from_std).transpose()?, file))
+}
+
+async fn serve_metrics(listener: tokio::net::TcpListener, api: Arc<Api>) {
+    let result = axum::serve(listener, api::metrics_router(api)).await;
+    tracing::error!(?result, "metrics are not served any more");
+}
+
+fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| StartError::Metrics(address, error))
+}

@@ -85,14 +85,21 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    /// Removes every container and network that this test made.
+    pub fn remove_all(&self) {
         for (list, remove) in [("ps -aq", "rm -fv"), ("network ls -q", "network rm")] {
             let list = self.try_docker(&format!("{list} --filter name=@")).unwrap_or_default();
             if !list.is_empty() {
                 let _ = self.try_docker(&format!("{remove} {}", list.replace('\n', " ")));
             }
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.remove_all();
     }
 }
 

@@ -76,9 +76,9 @@ impl Engine {
         ))
     }
 
-    /// The address of this container on that network.
+    /// The address of the container of that full name on that network.
     pub fn address(&self, name: &str, network: &str) -> String {
-        let inspection = self.docker(&format!("inspect @{name}"));
+        let inspection = self.docker(&format!("inspect {name}"));
         let inspection: serde_json::Value = serde_json::from_str(&inspection).unwrap();
         let networks = &inspection[0]["NetworkSettings"]["Networks"];
         networks[network.replace('@', &self.prefix)]["IPAddress"].as_str().unwrap_or_default().to_owned()

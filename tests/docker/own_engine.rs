@@ -1,5 +1,5 @@
-//! An engine of the test's own, with a data directory and socket of its own, that can be stopped, killed and
-//! frozen. It has no bridge and leaves the packet filter alone, so it does not get in the way of the machine's.
+//! An engine of the test's own, that can be stopped, killed and frozen. `scripts/docker-engine` keeps it apart
+//! from the machine's: never give it `--bridge none`, with which an engine deletes `docker0`.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -27,13 +27,7 @@ impl OwnEngine {
 
     /// Starts it, with the image, and waits until it answers.
     pub fn start(&self) {
-        let data = self.directory.join("data");
-        let options = format!(
-            "start -- --data-root {} --bridge none --iptables=false --ip6tables=false --live-restore {}",
-            data.display(),
-            self.options
-        );
-        self.script(&options);
+        self.script(&format!("start -- --live-restore {}", self.options));
         if self.engine.try_docker(&format!("image inspect {IMAGE}")).is_err() {
             let image = self.directory.join("image.tar");
             let image = image.display();

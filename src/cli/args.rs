@@ -235,7 +235,8 @@ mod tests {
         command.clone().debug_assert();
         for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.starts_with("Example: pierhead "), "{} has no example", verb.get_name());
+            let call = format!("pierhead {}", verb.get_name());
+            assert!(help.starts_with("Example: ") && help.contains(&call), "{call} has no example");
         }
     }
 

@@ -9,6 +9,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::Failure;
 use crate::config::{Config, LogFormat, Millis};
+use crate::control::check_kinds;
 use crate::dialect::{Name, Protocol};
 
 /// The TCP edge of a Docker host: one port per protocol, any number of databases behind it.
@@ -206,6 +207,13 @@ impl Globals {
         if let Some(format) = self.log_format {
             config.log.format = format;
         }
+        Ok(config)
+    }
+
+    /// The same, and nothing in it is unknown to this version.
+    pub fn checked_config(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        check_kinds(&config).map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
         Ok(config)
     }
 

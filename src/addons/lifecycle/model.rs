@@ -185,9 +185,8 @@ fn round(life: &mut Option<Life>, world: &mut World, now: &mut UnixMs, event: &E
     }
     match (result, decision.action) {
         (Err(failure), _) => {
-            if !after_failure(row, failure, *now) {
-                *now += LOOK_AGAIN.as_millis() as i64;
-            }
+            let written = after_failure(row, failure, *now);
+            *now += if written { 0 } else { LOOK_AGAIN.as_millis() as i64 };
         }
         (Ok(()), Action::WantRunning) => row.desired = Desired::Running,
         (Ok(()), Action::Forget) => *life = None,

@@ -1,3 +1,12 @@
-//! The story in one screen.
+//! The story in one screen: parse the command line; serve, or talk to the control socket.
 
-fn main() {}
+mod serve;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    pierhead::cli::run(serve::serve)
+}

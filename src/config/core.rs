@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::units::Size;
 use crate::edge::relay::RelayMode;
 
-/// How one core of the edge works. `docs/tuning.md` says what each setting does to the figures.
+/// How one core of the edge works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreConfig {
     /// Submission entries of the relay's ring; the completion queue has four times as many.

@@ -1,6 +1,8 @@
 //! Bad input at the PostgreSQL port: everybody gets an answer in the protocol's own words, nobody else notices,
 //! and nothing is left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::io::{Read, Write};

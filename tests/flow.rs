@@ -1,6 +1,8 @@
 //! The state of one direction against a model of the world: whatever source, sink, ring and pipes do, every byte
 //! arrives once and in order, every buffer comes back once, and the end is passed on behind the last byte.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{HashSet, VecDeque};
 
 use pierhead::edge::relay::RelayMode;

@@ -1,6 +1,8 @@
 //! Bytes in equal bytes out: seeded random conversations through the edge, in every mode of the relay. A failure
 //! prints its seed; `PIERHEAD_SEED=... PIERHEAD_ROUNDS=1` repeats it.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::io::{self, Read, Write};

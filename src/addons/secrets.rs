@@ -4,9 +4,9 @@
 //! an environment variable or a log line: [`Password`] does not even print itself.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::dialect::Name;
@@ -79,7 +79,7 @@ impl Secrets {
         remove_if_there(&unfinished)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         file.write_all(Password::random()?.expose().as_bytes())?;
-        std::os::unix::fs::fchown(&file, Some(uid), None).map_err(|error| explain_chown(error, uid))?;
+        make_readable_for(&file, uid)?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
         for dir in [&dir, &self.dir] {
@@ -110,9 +110,16 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn explain_chown(error: io::Error, uid: u32) -> io::Error {
-    let hint = "run pierhead as root or with CAP_CHOWN, or set kind.*.secret_uid to its own user";
-    io::Error::new(error.kind(), format!("cannot give the password file to uid {uid}: {error}; {hint}"))
+/// Lets the engine inside the container, which runs as `uid`, read the password. Giving a file away needs
+/// CAP_CHOWN. Without it everybody may read the file, as far as they can reach it: on this host the directory above
+/// is closed to all but Pierhead, and in the container it is the only file that is mounted.
+fn make_readable_for(file: &File, uid: u32) -> io::Result<()> {
+    match std::os::unix::fs::fchown(file, Some(uid), None) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            file.set_permissions(Permissions::from_mode(0o444))
+        }
+        result => result,
+    }
 }
 
 const FILE: &str = "password";

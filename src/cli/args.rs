@@ -9,6 +9,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::Failure;
 use crate::config::{Config, LogFormat, Millis};
+use crate::control::check_kinds;
 use crate::dialect::{Name, Protocol};
 
 /// The TCP edge of a Docker host: one port per protocol, any number of databases behind it.
@@ -209,6 +210,13 @@ impl Globals {
         Ok(config)
     }
 
+    /// The same, and nothing in it is unknown to this version.
+    pub fn checked_config(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        check_kinds(&config).map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        Ok(config)
+    }
+
     /// The control socket. A configuration is read only if it is needed to know.
     pub fn socket(&self) -> Result<PathBuf, Failure> {
         match &self.socket {
@@ -235,7 +243,8 @@ mod tests {
         command.clone().debug_assert();
         for verb in command.get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.starts_with("Example: pierhead "), "{} has no example", verb.get_name());
+            let call = format!("pierhead {}", verb.get_name());
+            assert!(help.starts_with("Example: ") && help.contains(&call), "{call} has no example");
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::client::Client;
 use super::{Failure, Globals, show};
 use crate::control::api::types::{CheckStatus, Doctor};
-use crate::control::{check_kinds, doctor};
+use crate::control::doctor;
 
 /// Prints what was found. Exit code 1 if something does not work.
 pub async fn doctor(globals: &Globals) -> Result<ExitCode, Failure> {
@@ -13,8 +13,7 @@ pub async fn doctor(globals: &Globals) -> Result<ExitCode, Failure> {
     let found = match Client::new(socket.clone()).get::<Doctor>("/v1/doctor").await {
         Ok(found) => found,
         Err(_) => {
-            let config = globals.config()?;
-            check_kinds(&config).map_err(|error| Failure::usage(error.to_string()))?;
+            let config = globals.checked_config()?;
             eprintln!("no pierhead answers at {}; this is what can be said of the host:", socket.display());
             Doctor { checks: doctor::local(&config).await }
         }

@@ -36,8 +36,8 @@ pub fn run(serve: impl FnOnce(Config) -> ExitCode) -> ExitCode {
 fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode, Failure> {
     let Cli { globals, verb } = cli;
     match verb {
-        Verb::Serve => Ok(serve(globals.config()?)),
-        Verb::CheckConfig { file } => verbs::check_config(&globals, file.as_deref()),
+        Verb::Serve => Ok(serve(globals.checked_config()?)),
+        Verb::CheckConfig { file } => verbs::check_config(globals, file),
         Verb::Doctor => block_on(doctor::doctor(&globals)),
         verb => {
             let client = Client::new(globals.socket()?);

@@ -39,7 +39,7 @@ pub fn addons(addons: &[AddonView]) -> Result<(), Failure> {
             state(addon),
             addon.plan.to_string(),
             connections(addon.connections),
-            addon.created_at.clone(),
+            to_the_second(&addon.created_at),
             addon.reason.clone().unwrap_or_default(),
         ]);
     }
@@ -61,7 +61,10 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         ("connections", connections(addon.connections)),
     ]);
     rows.extend(addon.container.clone().map(|container| ("container", container)));
-    rows.extend([("created", addon.created_at.clone()), ("updated", addon.updated_at.clone())]);
+    rows.extend([
+        ("created", to_the_second(&addon.created_at)),
+        ("updated", to_the_second(&addon.updated_at)),
+    ]);
     let mut table = table(&[]);
     for (key, value) in rows {
         table.add_row([key.to_owned(), value]);
@@ -107,6 +110,11 @@ fn state(addon: &AddonView) -> String {
         Some(step) => format!("{} ({step})", addon.state),
         None => addon.state.clone(),
     }
+}
+
+/// RFC 3339 without the fraction: people do not read further.
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or(time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn connections(of: Connections) -> String {

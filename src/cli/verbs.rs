@@ -1,7 +1,7 @@
 //! What the verbs do: a request or a few, and the answer shown.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use http_body_util::BodyExt;
@@ -10,11 +10,10 @@ use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
 use super::{Failure, Globals, Verb, connect, show};
-use crate::config::{Config, Millis};
+use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, CreateRequest, Explanation, RouteList, Status, UrlView,
 };
-use crate::control::check_kinds;
 use crate::dialect::{Name, Protocol};
 
 /// Runs a verb that is about a running Pierhead.
@@ -189,12 +188,9 @@ async fn explain(client: &Client, login: &str, protocol: Protocol, json: bool) -
 }
 
 /// Checks a configuration as `serve` would.
-pub fn check_config(globals: &Globals, file: Option<&Path>) -> Result<ExitCode, Failure> {
-    let config = match file {
-        Some(file) => Config::load(Some(file)).map_err(|error| Failure::usage(error.to_string()))?,
-        None => globals.config()?,
-    };
-    check_kinds(&config).map_err(|error| Failure::usage(error.to_string()))?;
+pub fn check_config(mut globals: Globals, file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    globals.config = file.or(globals.config);
+    let config = globals.checked_config()?;
     if globals.json {
         show::line("{\"ok\": true}")?;
     } else {

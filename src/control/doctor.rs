@@ -26,7 +26,9 @@ pub async fn local(config: &Config) -> Vec<Check> {
         Err(error) => checks.push(Check::fail("docker", error.to_string(), "")),
     }
     for listener in &config.listeners {
-        checks.extend(listener.listen.iter().map(|address| port(&listener.speaks.protocol().to_string(), *address)));
+        checks.extend(
+            listener.listen.iter().map(|address| port(&listener.speaks.protocol().to_string(), *address)),
+        );
     }
     checks.extend([descriptors(), pipes(), data_dir(&config.data_dir)]);
     checks

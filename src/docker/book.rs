@@ -56,6 +56,8 @@ pub struct Rejected {
     pub id: Arc<str>,
     /// The name of the container.
     pub container: String,
+    /// The name that it asks for; not always one that it could have.
+    pub name: String,
     /// What is wrong with it; the text says what to do next.
     pub reason: Problem,
 }
@@ -120,6 +122,7 @@ impl RouteBook {
             report.extend(entry.problems.iter().cloned().chain(lost).map(|reason| Rejected {
                 id: Arc::clone(&entry.container.id),
                 container: entry.container.name.clone(),
+                name: labels::wanted_name(&entry.container).to_owned(),
                 reason,
             }));
         }

@@ -136,7 +136,9 @@ fn pull_error(image: String, error: &Bollard) -> ImageError {
         Bollard::DockerStreamError { error } => error.clone(),
         error => error.to_string(),
     };
-    let not_found = matches!(error, Bollard::DockerResponseServerError { status_code: 404, .. });
+    // Once the answer has begun the engine has no status left to say it with.
+    let not_found = matches!(error, Bollard::DockerResponseServerError { status_code: 404, .. })
+        || ["manifest unknown", "not found", "pull access denied"].iter().any(|words| cause.contains(words));
     if not_found { ImageError::NotFound { image, cause } } else { ImageError::Pull { image, cause } }
 }
 

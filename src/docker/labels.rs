@@ -76,7 +76,9 @@ pub enum Problem {
     #[error("label {CONNECTIONS_MAX}: {0:?} is no number of connections; 0 is for no limit")]
     ConnectionsMax(String),
     /// No network at all.
-    #[error("it has no network, so it cannot be reached: docker network connect NETWORK {0}")]
+    #[error(
+        "it is on network none: docker network disconnect none {0}, then docker network connect NETWORK {0}"
+    )]
     NoNetwork(String),
     /// It lives in another container's network.
     #[error("it shares the network of container {0}: set the labels on that container instead")]
@@ -143,6 +145,11 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
     (claims, problems)
 }
 
+/// The name that a container asks for, good or not.
+pub fn wanted_name(container: &Container) -> &str {
+    container.labels.get(NAME).unwrap_or(&container.name)
+}
+
 fn state(status: Status, address: Option<IpAddr>, port: u16) -> RouteState {
     match (status, address) {
         (Status::Running, Some(address)) => RouteState::Ready(Upstream::Tcp(SocketAddr::new(address, port))),
@@ -153,11 +160,11 @@ fn state(status: Status, address: Option<IpAddr>, port: u16) -> RouteState {
 }
 
 fn name(container: &Container) -> Result<Name, Problem> {
-    match container.labels.get(NAME) {
-        Some(text) => Name::parse(text).map_err(|error| Problem::NameLabel { text: text.clone(), error }),
-        None => Name::parse(&container.name)
-            .map_err(|error| Problem::ContainerName { text: container.name.clone(), error }),
-    }
+    let text = wanted_name(container).to_owned();
+    Name::parse(&text).map_err(|error| match container.labels.contains_key(NAME) {
+        true => Problem::NameLabel { text, error },
+        false => Problem::ContainerName { text, error },
+    })
 }
 
 /// A port for each protocol; `None` where the protocol's own is meant.

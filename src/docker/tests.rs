@@ -184,6 +184,7 @@ fn the_older_container_has_the_name() {
 
     let report: Vec<_> = book.report().into_iter().map(|Rejected { container, .. }| container).collect();
     assert_eq!(report, ["b", "c"]);
+    assert!(book.report().iter().all(|rejected| rejected.name == "blog"));
     assert!(book.report()[0].reason.to_string().contains("older container a"));
 
     book.remove("id-a");

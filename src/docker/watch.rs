@@ -207,6 +207,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_watch_can_be_spawned() {
+        fn spawnable<F: Future + Send>(_: impl FnOnce(&'static Watch) -> F) {}
+        spawnable(|watch| watch.run());
+    }
+
+    #[test]
     fn pauses_grow_and_have_a_limit() {
         let mut pause = Pause::default();
         for nominal_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {

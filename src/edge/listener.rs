@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol as Transport, Socket, TcpKeepalive, Type};
 
@@ -57,12 +57,25 @@ impl Listener {
 
 /// Whether nobody listens on `address` yet. SO_REUSEPORT would let a second Pierhead share the port silently.
 pub fn check_free(address: SocketAddr) -> Result<(), ListenError> {
-    std::net::TcpListener::bind(address).map(drop).map_err(|source| ListenError {
-        address,
-        source,
-        hint: ". Is another Pierhead running? Choose another port: `listen` in the config, PIERHEAD_PORT_<PROTOCOL>",
-    })
+    let deadline = Instant::now() + FREE_WAIT;
+    loop {
+        match std::net::TcpListener::bind(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(source) => {
+                let hint = ". Is another Pierhead running? Choose another port: `listen` in the config, \
+                            PIERHEAD_PORT_<PROTOCOL>";
+                return Err(ListenError { address, source, hint });
+            }
+        }
+    }
 }
+
+/// After SIGKILL the kernel takes a killed process' rings apart in the background, and the listeners that they
+/// still hold with them: a restart at once would find its own ports taken.
+const FREE_WAIT: Duration = Duration::from_secs(2);
 
 fn listen(address: SocketAddr, backlog: u32, tcp: &TcpConfig) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Transport::TCP))?;

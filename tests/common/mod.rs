@@ -1,5 +1,6 @@
 //! What several tests share: an edge in this process, and a PostgreSQL start-up packet.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -76,23 +76,30 @@ impl Engine {
         ))
     }
 
-    /// The address of this container on that network.
+    /// The address of the container of that full name on that network.
     pub fn address(&self, name: &str, network: &str) -> String {
-        let inspection = self.docker(&format!("inspect @{name}"));
+        let inspection = self.docker(&format!("inspect {name}"));
         let inspection: serde_json::Value = serde_json::from_str(&inspection).unwrap();
         let networks = &inspection[0]["NetworkSettings"]["Networks"];
         networks[network.replace('@', &self.prefix)]["IPAddress"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    /// Removes every container and network that this test made.
+    pub fn remove_all(&self) {
         for (list, remove) in [("ps -aq", "rm -fv"), ("network ls -q", "network rm")] {
             let list = self.try_docker(&format!("{list} --filter name=@")).unwrap_or_default();
             if !list.is_empty() {
                 let _ = self.try_docker(&format!("{remove} {}", list.replace('\n', " ")));
             }
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.remove_all();
     }
 }
 

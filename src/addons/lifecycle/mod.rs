@@ -111,6 +111,12 @@ fn run(life: &Life, seen: &Seen) -> (State, Action) {
         return (life.state, Action::Fail(reason));
     }
     let provisioning = |step, action| (State::Provisioning(step), action);
+    // It never held anything: made again on purpose, it can be told from one that Docker has put there.
+    if seen.volume == Presence::Replaced {
+        let in_use = matches!(seen.container, Container::Ours { .. });
+        let action = if in_use { Action::RemoveContainer } else { Action::RemoveVolume };
+        return provisioning(Step::Volume, action);
+    }
     let Container::Ours { phase, name_ok, attached, start, .. } = &seen.container else {
         return match () {
             _ if !seen.secret => provisioning(Step::Secret, Action::EnsureSecret),
@@ -160,7 +166,7 @@ fn destroy(seen: &Seen) -> (State, Action) {
             Action::Wait(LOOK_AGAIN)
         }
         _ if matches!(seen.container, Container::Ours { .. }) => Action::RemoveContainer,
-        _ if seen.volume == Presence::Ours => Action::RemoveVolume,
+        _ if matches!(seen.volume, Presence::Ours | Presence::Replaced) => Action::RemoveVolume,
         _ if seen.secret => Action::RemoveSecret,
         _ => Action::Forget,
     };
@@ -179,7 +185,7 @@ fn conflict(seen: &Seen) -> Option<String> {
 /// What was there and cannot be made again without losing the data for good.
 fn loss(life: &Life, seen: &Seen) -> Option<String> {
     let container = matches!(seen.container, Container::Ours { .. });
-    if life.provisioned && seen.volume == Presence::Missing {
+    if life.provisioned && matches!(seen.volume, Presence::Missing | Presence::Replaced) {
         return Some("its volume is gone and the data with it: destroy the addon and create it again".into());
     }
     if !seen.secret && (container || seen.volume == Presence::Ours) {

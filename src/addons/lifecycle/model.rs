@@ -11,7 +11,7 @@ struct World {
     secret: bool,
     image: bool,
     network: bool,
-    volume: bool,
+    volume: Option<Presence>,
     container: Option<Engine>,
     starts: u32,
     /// How often a login is refused after a start.
@@ -37,6 +37,8 @@ enum Event {
     CrashBeforeAction,
     /// It goes round, and the action fails.
     FailAction,
+    /// It goes round, and somebody does this between the look and the action.
+    WorkAfterDrift(Drift),
     Want(Desired),
     Drift(Drift),
 }
@@ -67,7 +69,7 @@ impl World {
                 start: c.start.to_string(),
             },
         };
-        let volume = if self.volume { Presence::Ours } else { Presence::Missing };
+        let volume = self.volume.unwrap_or(Presence::Missing);
         Seen { secret: self.secret, image: self.image, network: self.network, volume, container }
     }
 
@@ -79,16 +81,24 @@ impl World {
         }
     }
 
-    /// Carries out an action. Each is checked to be possible: the lifecycle never asks for nonsense.
+    /// Carries out an action, as Docker would: what is gone by now cannot be acted on.
     fn act(&mut self, action: &Action) -> Result<(), Failure> {
+        let needs_container =
+            ["start", "unpause", "rename", "connect", "stop", "check-login"].contains(&action.as_str());
+        if needs_container && self.container.is_none() {
+            return Err(Failure::Retry("no such container".into()));
+        }
         match action {
             Action::EnsureSecret => self.secret = true,
             Action::EnsureImage => self.image = true,
             Action::EnsureNetwork => self.network = true,
-            Action::EnsureVolume => self.volume = true,
+            Action::EnsureVolume => self.volume = self.volume.or(Some(Presence::Ours)),
             Action::EnsureContainer => {
-                assert!(self.secret && self.image && self.network && self.volume);
-                assert!(self.container.is_none());
+                if !(self.image && self.network) {
+                    return Err(Failure::Retry("no such image or network".into()));
+                }
+                assert!(self.secret && self.container.is_none());
+                self.volume = self.volume.or(Some(Presence::Replaced));
                 self.container = Some(Engine {
                     phase: Phase::Down,
                     name_ok: true,
@@ -98,10 +108,16 @@ impl World {
                 });
             }
             Action::Start => {
-                assert_eq!(self.container.as_ref().unwrap().phase, Phase::Down);
+                assert!(matches!(self.container.as_ref().unwrap().phase, Phase::Down));
                 self.start();
             }
-            Action::Unpause => self.container.as_mut().unwrap().phase = Phase::Running,
+            Action::Unpause => {
+                let c = self.container.as_mut().unwrap();
+                if c.phase != Phase::Paused {
+                    return Err(Failure::Retry("not paused".into()));
+                }
+                c.phase = Phase::Running;
+            }
             Action::Rename => self.container.as_mut().unwrap().name_ok = true,
             Action::Connect => self.container.as_mut().unwrap().attached = true,
             Action::Stop => self.container.as_mut().unwrap().phase = Phase::Down,
@@ -115,7 +131,7 @@ impl World {
             Action::RemoveContainer => self.container = None,
             Action::RemoveVolume => {
                 assert!(self.container.is_none());
-                self.volume = false;
+                self.volume = None;
             }
             Action::RemoveSecret => self.secret = false,
             Action::Fail(reason) => return Err(Failure::Lasting(reason.clone())),
@@ -127,7 +143,7 @@ impl World {
     fn drift(&mut self, drift: &Drift) {
         match (drift, &mut self.container) {
             (Drift::RemoveContainer, _) => self.container = None,
-            (Drift::RemoveVolume, _) => (self.container, self.volume) = (None, false),
+            (Drift::RemoveVolume, _) => (self.container, self.volume) = (None, None),
             (Drift::RemoveImage, _) => self.image = false,
             (Drift::RemoveNetwork, None) => self.network = false,
             (Drift::Kill, Some(c)) => c.phase = Phase::Down,
@@ -144,7 +160,8 @@ impl World {
 fn round(life: &mut Option<Life>, world: &mut World, now: &mut UnixMs, event: &Event) -> bool {
     *now += 10;
     let Some(row) = life else { return false };
-    let decision = next_action(row, &world.seen(), *now);
+    let seen = world.seen();
+    let decision = next_action(row, &seen, *now);
     enter(row, decision.state, *now);
     match &decision.action {
         Action::Nothing => return false,
@@ -157,6 +174,10 @@ fn round(life: &mut Option<Life>, world: &mut World, now: &mut UnixMs, event: &E
     }
     let result = match event {
         Event::FailAction => Err(Failure::Retry("the engine does not answer".into())),
+        Event::WorkAfterDrift(drift) => {
+            world.drift(drift);
+            world.act(&decision.action)
+        }
         _ => world.act(&decision.action),
     };
     if matches!(event, Event::CrashAfterAction) {
@@ -164,15 +185,15 @@ fn round(life: &mut Option<Life>, world: &mut World, now: &mut UnixMs, event: &E
     }
     match (result, decision.action) {
         (Err(failure), _) => {
-            if !after_failure(row, failure, *now) {
-                *now += LOOK_AGAIN.as_millis() as i64;
-            }
+            let written = after_failure(row, failure, *now);
+            *now += if written { 0 } else { LOOK_AGAIN.as_millis() as i64 };
         }
         (Ok(()), Action::WantRunning) => row.desired = Desired::Running,
         (Ok(()), Action::Forget) => *life = None,
         (Ok(()), Action::CheckLogin) => {
-            (row.checked, row.provisioned) =
-                (Some(world.container.as_ref().unwrap().start.to_string()), true);
+            if let Container::Ours { start, .. } = seen.container {
+                (row.checked, row.provisioned) = (Some(start), true);
+            }
         }
         _ => {}
     }
@@ -199,7 +220,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => Just(Event::CrashBeforeAction),
         2 => Just(Event::FailAction),
         1 => wants.prop_map(Event::Want),
-        2 => drifts.prop_map(Event::Drift),
+        2 => drifts.clone().prop_map(Event::Drift),
+        1 => drifts.prop_map(Event::WorkAfterDrift),
     ];
     prop::collection::vec(event, 0..60)
 }
@@ -234,11 +256,20 @@ proptest! {
 
 fn check_end(life: Option<&Life>, world: &World) -> Result<(), TestCaseError> {
     let Some(row) = life else {
-        prop_assert!(!world.secret && !world.volume && world.container.is_none(), "left behind: {:?}", world);
+        prop_assert!(
+            !world.secret && world.volume.is_none() && world.container.is_none(),
+            "left behind: {:?}",
+            world
+        );
         return Ok(());
     };
     if row.state == State::Error {
-        prop_assert!(row.provisioned && !world.volume, "in error for no reason: {:?} {:?}", row, world);
+        prop_assert!(
+            row.provisioned && world.volume != Some(Presence::Ours),
+            "in error for no reason: {:?} {:?}",
+            row,
+            world
+        );
         prop_assert!(row.reason.as_deref().is_some_and(|reason| reason.contains("volume")));
         return Ok(());
     }
@@ -249,7 +280,7 @@ fn check_end(life: Option<&Life>, world: &World) -> Result<(), TestCaseError> {
             prop_assert_eq!(row.state, State::Ready);
             let c = container.expect("a container that is ready");
             prop_assert!(c.phase == Phase::Running && c.name_ok && c.attached && c.refusals_left == 0);
-            prop_assert!(world.secret && world.volume);
+            prop_assert!(world.secret && world.volume == Some(Presence::Ours));
         }
         Desired::Stopped => {
             prop_assert_eq!(row.state, State::Stopped);

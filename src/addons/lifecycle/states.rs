@@ -76,6 +76,8 @@ pub enum Presence {
     Missing,
     /// It is there, with this Pierhead's label.
     Ours,
+    /// It is there, but empty: Docker has made it for a container, in the place of one that was gone by then.
+    Replaced,
     /// It is there, and somebody else made it.
     Foreign,
 }

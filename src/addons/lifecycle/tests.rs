@@ -83,10 +83,20 @@ fn restart_stops_then_wants_it_running() {
 fn lost_data_are_reported_and_not_papered_over() {
     let volume = Seen { volume: Presence::Missing, container: Container::Missing, ..running() };
     let secret = Seen { secret: false, ..running() };
-    for (seen, word) in [(volume, "volume"), (secret, "password file")] {
+    let replaced = Seen { volume: Presence::Replaced, ..running() };
+    for (seen, word) in [(volume, "volume"), (replaced, "volume"), (secret, "password file")] {
         let Action::Fail(reason) = next_action(&ready(), &seen, 0).action else { panic!("not an error") };
         assert!(reason.contains(word), "{reason}");
     }
+}
+
+#[test]
+fn a_volume_that_docker_put_there_is_made_again_before_anything_is_in_it() {
+    let life = Life::new(0);
+    let mut seen = Seen { volume: Presence::Replaced, ..running() };
+    assert_eq!(decided(&life, &seen), ("provisioning:volume".into(), "remove-container"));
+    seen.container = Container::Missing;
+    assert_eq!(decided(&life, &seen), ("provisioning:volume".into(), "remove-volume"));
 }
 
 #[test]

@@ -107,8 +107,9 @@ impl Provisioner {
 
     async fn volume(&self, docker: &Docker, name: &Name) -> Result<Presence, Failure> {
         match docker.inspect_volume(&volume_name(name)).await {
-            Ok(volume) if volume.labels.get(LABEL_INSTANCE) == Some(&self.instance) => Ok(Presence::Ours),
-            Ok(_) => Ok(Presence::Foreign),
+            Ok(volume) if volume.labels.get(LABEL_INSTANCE) != Some(&self.instance) => Ok(Presence::Foreign),
+            Ok(volume) if volume.labels.contains_key(LABEL_MANAGED) => Ok(Presence::Ours),
+            Ok(_) => Ok(Presence::Replaced),
             Err(error) if is_missing(&error) => Ok(Presence::Missing),
             Err(error) => Err(self.engine.failure(error)),
         }

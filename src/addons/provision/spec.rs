@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 
 use crate::addons::Addon;
@@ -55,7 +56,7 @@ pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
     let declared = |path: &&&str| parts.declared_volumes.iter().any(|volume| volume == **path);
     let data = settings.volume_paths.iter().find(declared).or(settings.volume_paths.first());
     let mounts = data
-        .map(|path| mount(MountType::VOLUME, &volume_name(&parts.addon.name), path, false))
+        .map(|path| data_mount(parts, path))
         .into_iter()
         .chain([mount(MountType::BIND, &parts.secret.to_string_lossy(), settings.secret_path, true)])
         .collect();
@@ -105,6 +106,16 @@ fn host_config(parts: &Parts<'_>, mounts: Vec<Mount>) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges".into()]),
         ..Default::default()
     }
+}
+
+/// If the volume is gone by then, Docker makes one: it gets labels by which that can be seen, see
+/// [`Presence::Replaced`](crate::addons::lifecycle::Presence).
+fn data_mount(parts: &Parts<'_>, path: &str) -> Mount {
+    let mut labels = ownership(parts.instance, &parts.addon.name);
+    labels.remove(LABEL_MANAGED);
+    let options = MountVolumeOptions { labels: Some(labels), ..Default::default() };
+    let name = volume_name(&parts.addon.name);
+    Mount { volume_options: Some(options), ..mount(MountType::VOLUME, &name, path, false) }
 }
 
 fn mount(typ: MountType, source: &str, target: &str, read_only: bool) -> Mount {

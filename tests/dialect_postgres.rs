@@ -8,7 +8,7 @@ mod conversation;
 use std::fs;
 
 use bytes::BytesMut;
-use conversation::{Outcome, converse, request_ends, watch};
+use conversation::{Outcome, check_startup, check_watch, converse, everywhere, request_ends, watch};
 use pierhead::dialect::postgres::Startup;
 use pierhead::dialect::{self, Dialect, Reason, Refusal};
 use proptest::collection::vec;
@@ -36,10 +36,6 @@ const DIRECT_TLS: &str = "psycopg-3.3-direct-tls";
 
 fn corpus(name: &str) -> Vec<u8> {
     fs::read(format!("{CORPUS}/{name}.bin")).expect(name)
-}
-
-fn everywhere(stream: &[u8]) -> Vec<usize> {
-    (0..stream.len()).collect()
 }
 
 #[test]
@@ -216,23 +212,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn a_client_that_waits_is_understood_alike_however_it_is_cut(stream in stream(), cuts in cuts()) {
-        prop_assert_eq!(converse(&stream, &cuts, true), converse(&stream, &[], true));
-    }
-
-    #[test]
-    fn whatever_comes_the_cuts_decide_only_what_came_along_with_a_request(
-        stream in damaged(stream()),
-        cuts in cuts(),
-    ) {
-        let outcome = converse(&stream, &cuts, false);
-        let joined = request_ends(&stream).iter().any(|end| *end < stream.len() && !cuts.contains(end));
-        if joined {
-            let injection = matches!(outcome, Outcome::Refused { reason: Reason::PlaintextInjection, .. });
-            prop_assert!(injection, "{:?}", outcome);
-        } else {
-            prop_assert_eq!(outcome, converse(&stream, &everywhere(&stream), false));
-        }
+    fn the_outcome_does_not_depend_on_the_cuts(stream in damaged(stream()), cuts in cuts()) {
+        check_startup(&stream, &cuts);
     }
 
     #[test]
@@ -255,9 +236,6 @@ proptest! {
         stream in damaged(vec(message(), 0..8).prop_map(|messages| messages.concat())),
         cuts in cuts(),
     ) {
-        let (key, decided) = watch(&stream, &everywhere(&stream));
-        let first_end = |at| cuts.iter().copied().filter(|&end| end >= at && end < stream.len()).min();
-        let expected = decided.map(|at| first_end(at).unwrap_or(stream.len()));
-        prop_assert_eq!(watch(&stream, &cuts), (key, expected), "decided at {:?}", decided);
+        check_watch(&stream, &cuts);
     }
 }

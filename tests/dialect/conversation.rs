@@ -6,6 +6,44 @@ use bytes::BytesMut;
 use crate::dialect::postgres::{CancelKey, KeyWatch, Startup, Watched};
 use crate::dialect::{Dialect, Reason, Refusal, Step};
 
+/// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time. Only
+/// what comes along with a request for encryption is another matter: it is refused.
+pub fn check_startup(stream: &[u8], cuts: &[usize]) {
+    let outcome = converse(stream, cuts, false);
+    if request_ends(stream).iter().any(|end| *end < stream.len() && !cuts.contains(end)) {
+        let injection = matches!(outcome, Outcome::Refused { reason: Reason::PlaintextInjection, .. });
+        assert!(injection, "{outcome:?}");
+    } else {
+        assert_eq!(outcome, converse(stream, &everywhere(stream), false));
+    }
+    assert_eq!(converse(stream, cuts, true), converse(stream, &[], true));
+}
+
+/// The promise about a backend's answer: the same key, with the chunk that completes it.
+pub fn check_watch(stream: &[u8], cuts: &[usize]) {
+    let (key, decided) = watch(stream, &everywhere(stream));
+    let first_end = |at| cuts.iter().copied().filter(|&end| end >= at && end < stream.len()).min();
+    let expected = decided.map(|at| first_end(at).unwrap_or(stream.len()));
+    assert_eq!(watch(stream, cuts), (key, expected), "decided at {decided:?}");
+}
+
+/// A cut at every byte.
+pub fn everywhere(stream: &[u8]) -> Vec<usize> {
+    (0..stream.len()).collect()
+}
+
+/// A fuzzer's input: a stream, then the lengths of its chunks, then how many those are.
+#[allow(dead_code, reason = "for the fuzz targets")]
+pub fn stream_and_cuts(data: &[u8]) -> (&[u8], Vec<usize>) {
+    let Some((&count, data)) = data.split_last() else { return (&[], Vec::new()) };
+    let (stream, lengths) = data.split_at(data.len().saturating_sub(usize::from(count)));
+    let cuts = lengths.iter().scan(0, |end, &length| {
+        *end += usize::from(length);
+        Some(*end)
+    });
+    (stream, cuts.collect())
+}
+
 /// What became of a client, in a form that can be compared.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -83,7 +121,10 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
             }
         }
         assert!(input.len() < 4 + 10_000, "more is waited for than a packet can hold");
-        refuse_in_every_way(&dialect);
+        // Behind a packet's header nothing changes before its end.
+        if input.len() <= 12 {
+            refuse_in_every_way(&dialect);
+        }
     }
     Outcome::Open { replies }
 }

@@ -4,6 +4,7 @@ within that; what they are is printed and goes into the header of the results.""
 import os
 import pwd
 import socket
+import tempfile
 from dataclasses import dataclass, field
 
 from . import system
@@ -47,8 +48,8 @@ class Subject:
     protocols = ("postgres", "redis", "none")
 
     def launch(self, stack, workdir, engines, settings):
-        workdir = os.path.join(workdir, f"{self.name}-{'-'.join(engines)}")
-        os.makedirs(workdir, exist_ok=True)
+        # Each start has its own: `idle` starts another instance while the first one still runs.
+        workdir = tempfile.mkdtemp(prefix=f"{self.name.replace(':', '-')}-", dir=workdir)
         instance = Instance(self.name, {p: (LOOPBACK, free_port()) for p in engines if p in self.protocols})
         self.start(stack, workdir, engines, settings, instance)
         for protocol in list(instance.addresses):

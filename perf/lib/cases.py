@@ -80,9 +80,9 @@ def all_cases(quick):
         iperf("bulk-from-s4", "iperf3 -R, 4 streams from the container", Iperf(4, reverse=True)),
         redis("idle", f"{connections:,} idle connections, {500} requests/s among them", Idle(connections), WITH_DOCKER,
               rounds=3, seconds=2, overhead_s=connections / 2_500 + 1, quick=True),
-        redis("connect-redis", "redis, connect-GET-close, 50 clients", Redis(50, reconnect=True), WITH_DOCKER, "conn/s", "conn",
+        redis("connect-redis", "connect-GET-close, redis, 50 clients", Redis(50, reconnect=True), WITH_DOCKER, "conn/s", "conn",
               quick=True),
-        pgbench("connect-pgbench", "pgbench -C -S, connect-SELECT-close, 10 clients", Pgbench(10, reconnect=True), WITH_BOTH,
+        pgbench("connect-pgbench", "connect-SELECT-close, pgbench -C, 10 clients", Pgbench(10, reconnect=True), WITH_BOTH,
                 "conn/s", "conn", quick=True),
     ]
 

@@ -54,6 +54,10 @@ class Docker:
         tags = self.call("images", repository, "--format", "{{.Tag}}").split()
         return f"{repository}:{tags[0]}"
 
+    @staticmethod
+    def has_recipe(name):
+        return os.path.exists(os.path.join(system.root_of_repository(), "scripts", "images.d", name))
+
     def remove_leftovers(self):
         for kind, remove in (("ps --all", "rm --force --volumes"), ("network ls", "network rm")):
             rows = self.call(*kind.split(), "--filter", f"label={LABEL}", "--format", f'{{{{.ID}}}} {{{{.Label "{LABEL}"}}}}')

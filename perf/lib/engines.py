@@ -1,7 +1,7 @@
 """What is behind the subjects: PostgreSQL, Redis and iperf3, each in one container that all subjects share.
 
-Redis and iperf3 are the distribution's own programs: the machine's /usr is mounted, read-only, in a container that
-has nothing else. PostgreSQL needs a set-up of its own and has an image.
+PostgreSQL and Redis have images that scripts/images builds. iperf3, and Redis where there is no recipe for it, are the
+distribution's own programs: the machine's /usr is mounted, read-only, in a container that has nothing else.
 """
 
 import os
@@ -27,6 +27,7 @@ class Engine:
     name: str
     address: tuple
     pid: int
+    image: str
 
     def check(self, address):
         """Logs in at an address that should lead here. iperf3 has no login: its warm-up round tells."""
@@ -39,13 +40,14 @@ class Engine:
 
 def start(stack, docker, protocols, workdir, load_cpus):
     """The engines for these protocols, ready."""
-    makers = {"postgres": start_postgres, "redis": start_redis, "none": start_iperf}
+    makers = {"postgres": postgres, "redis": redis, "none": iperf}
     engines = {}
     for protocol in protocols:
         name = f"bench-{protocol}-{os.getpid()}"
         options = ["--label", f"pierhead.protocol={protocol}", "--label", f"pierhead.port={PORTS[protocol]}"]
-        address, pid = makers[protocol](stack, docker, name, options, workdir)
-        engine = Engine(protocol, name, (address, PORTS[protocol]), pid)
+        image, options_more, command = makers[protocol](docker, name, workdir)
+        address, pid = docker.start(stack, name, [*options, *options_more], image, *command)
+        engine = Engine(protocol, name, (address, PORTS[protocol]), pid, image)
         if load_cpus:
             os.sched_setaffinity(pid, load_cpus)
         wait_for(lambda: engine.check(engine.address), READY_TIMEOUT_S, f"{name} does not become ready")
@@ -54,19 +56,19 @@ def start(stack, docker, protocols, workdir, load_cpus):
     return engines
 
 
-def start_postgres(stack, docker, name, options, _workdir):
+# What each engine's container is made of: the image, options of `docker create`, the command.
+
+
+def postgres(docker, name, _workdir):
     """No password is asked: hashing one costs client and server 5 ms for each login, which would hide what the
     subjects cost in connect-query-close. The address is on this machine's own bridge."""
-    image = docker.image("pierhead/postgres")
-    return docker.start(
-        stack, name,
-        [*options, "--env", f"POSTGRES_USER={name}", "--env", "POSTGRES_HOST_AUTH_METHOD=trust", "--shm-size", "1g",
-         "--tmpfs", "/var/lib/postgresql/data:size=1g"],
-        image, "postgres", "-c", "max_connections=400", "-c", "shared_buffers=256MB", "-c", "fsync=off",
-        "-c", "autovacuum=off")
+    options = ["--env", f"POSTGRES_USER={name}", "--env", "POSTGRES_HOST_AUTH_METHOD=trust", "--shm-size", "1g",
+               "--tmpfs", "/var/lib/postgresql/data:size=1g"]
+    settings = ["max_connections=400", "shared_buffers=256MB", "fsync=off", "autovacuum=off"]
+    return docker.image("pierhead/postgres"), options, ["postgres", *(word for text in settings for word in ("-c", text))]
 
 
-def start_redis(stack, docker, name, options, workdir):
+def redis(docker, name, workdir):
     _, open_files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
     open_files = min(open_files_max, 1 << 16)
     config = os.path.join(workdir, "redis.conf")
@@ -80,14 +82,14 @@ tcp-backlog 4096
 maxclients {open_files - 64}
 timeout 0
 """)
-    return docker.start(
-        stack, name,
-        [*options, *HOST_PROGRAMS, "--ulimit", f"nofile={open_files}:{open_files}", "--volume", f"{config}:/redis.conf:ro"],
-        docker.image("pierhead/tiny"), system.find("redis-server"), "/redis.conf")
+    options = ["--ulimit", f"nofile={open_files}:{open_files}", "--volume", f"{config}:/redis.conf:ro"]
+    if docker.has_recipe("redis"):
+        return docker.image("pierhead/redis"), [*options, "--entrypoint", "redis-server"], ["/redis.conf"]
+    return docker.image("pierhead/tiny"), [*options, *HOST_PROGRAMS], [system.find("redis-server"), "/redis.conf"]
 
 
-def start_iperf(stack, docker, name, options, _workdir):
-    return docker.start(stack, name, [*options, *HOST_PROGRAMS], docker.image("pierhead/tiny"), system.find("iperf3"), "-s")
+def iperf(docker, _name, _workdir):
+    return docker.image("pierhead/tiny"), HOST_PROGRAMS, [system.find("iperf3"), "-s"]
 
 
 def fill(engines):

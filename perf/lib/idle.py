@@ -49,7 +49,7 @@ class Idle(Load):
             client.ask("close")
         metrics = {"latency_p50": percentile(latencies_ms, 0.50), "latency_p99": percentile(latencies_ms, 0.99),
                    **span.cpu_per(len(latencies_ms), 1e6)}
-        if instance.root_pids:
+        if instance.processes:
             metrics["memory_per_connection"] = (held - before) / self.connections / 1024
             metrics["memory_total"] = held / (1 << 20)
         return metrics

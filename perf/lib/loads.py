@@ -87,7 +87,7 @@ class Pgbench(Load):
 
     def measure(self, engine, address, plan, seconds):
         # The clock of pgbench starts before its clients have connected.
-        whole = max(1, round(seconds + plan.connecting_s))
+        whole = max(1, round(seconds + 2 * plan.connecting_s))
         sampling = min(1.0, SAMPLES_MAX / (plan.metrics["throughput"] * whole))
         return self.run(engine, address, ["-T", str(whole)], whole + SLACK_S, sampling)
 

@@ -10,15 +10,15 @@ SMALL = ("redis-get", "pgbench", "connect")
 REQUESTS = ("redis-get", "pgbench")
 
 FAMILIES = (
-    # file, title, what the bars are, cases by the start of their name, metrics
-    ("throughput.svg", "Throughput, small requests and short connections", "longer is better", SMALL, ("throughput",)),
+    # file, title, how to read it, cases by the start of their name, metrics, panels side by side
+    ("throughput.svg", "Throughput, small requests and short connections", "longer is better", SMALL, ("throughput",), 3),
     ("latency.svg", "Latency as the clients see it, median and 99th percentile", "shorter is better", REQUESTS,
-     ("latency_p50", "latency_p99")),
-    ("cpu.svg", "CPU time of the proxy for each request, or for each connection", "shorter is better", SMALL, ("proxy_cpu",)),
+     ("latency_p50", "latency_p99"), 2),
+    ("cpu.svg", "CPU time of the proxy for each request, or for each connection", "shorter is better", SMALL, ("proxy_cpu",), 3),
     ("bulk.svg", "Bulk: throughput, and CPU time of the proxy for each GiB",
-     "throughput: longer is better; CPU: shorter is better", ("bulk",), ("throughput", "proxy_cpu")),
+     "throughput: longer is better; CPU: shorter is better", ("bulk",), ("throughput", "proxy_cpu"), 2),
     ("memory.svg", "Memory in user space with thousands of idle connections", "shorter is better", ("idle",),
-     ("memory_per_connection", "memory_total")),
+     ("memory_per_connection", "memory_total"), 2),
 )
 SHORT = {"latency_p50": "p50", "latency_p99": "p99", "proxy_cpu": "proxy CPU", "throughput": "",
          "memory_per_connection": "each connection", "memory_total": "in all"}
@@ -27,11 +27,11 @@ SHORT = {"latency_p50": "p50", "latency_p99": "p99", "proxy_cpu": "proxy CPU", "
 def write_pictures(directory, results, header):
     """Writes those that have something to show, removes those that have not, and tells which were written."""
     written = []
-    for name, title, reading, starts, metrics in FAMILIES:
+    for name, title, reading, starts, metrics, columns in FAMILIES:
         path = os.path.join(directory, name)
         chosen = [case for case in results.cases if case.name.startswith(starts)]
         panels = [panel(results, case, metric) for case in chosen for metric in metrics]
-        drawn = picture(title, f"{reading}; {legend(header)}", panels)
+        drawn = picture(title, f"{reading}; {legend(header)}", panels, columns)
         if drawn:
             replace(path, drawn)
             written.append(path)

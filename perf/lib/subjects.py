@@ -4,6 +4,7 @@ within that; what they are is printed and goes into the header of the results.""
 import os
 import pwd
 import socket
+import tempfile
 from dataclasses import dataclass, field
 
 from . import system
@@ -19,21 +20,23 @@ class Instance:
 
     name: str
     addresses: dict  # protocol -> (host, port)
-    root_pids: list = field(default_factory=list)  # none: there is no process between client and engine
+    processes: list = field(default_factory=list)  # none: there is nothing between client and engine
     problems: dict = field(default_factory=dict)  # protocol -> why it is not offered
+    log: str = ""
     known_pids: list = None
 
     def pids(self):
         """All its processes. They are looked for once: a worker that ends later and is replaced makes its rows fail."""
         if self.known_pids is None:
-            self.known_pids = [pid for root in self.root_pids for pid in tree(root)]
+            self.known_pids = [pid for process in self.processes for pid in tree(process.pid)]
         return self.known_pids
 
     def address(self, protocol):
         if protocol in self.problems:
             raise Failed(self.problems[protocol])
-        if protocol not in self.addresses:
-            raise Failed(f"{self.name} does not speak {protocol}")
+        for process in self.processes:
+            if process.poll() is not None:
+                raise Failed(f"{self.name} has ended, exit {process.returncode}: {last_words_of(self.log)}")
         return self.addresses[protocol]
 
 
@@ -45,8 +48,8 @@ class Subject:
     protocols = ("postgres", "redis", "none")
 
     def launch(self, stack, workdir, engines, settings):
-        workdir = os.path.join(workdir, f"{self.name}-{'-'.join(engines)}")
-        os.makedirs(workdir, exist_ok=True)
+        # Each start has its own: `idle` starts another instance while the first one still runs.
+        workdir = tempfile.mkdtemp(prefix=f"{self.name.replace(':', '-')}-", dir=workdir)
         instance = Instance(self.name, {p: (LOOPBACK, free_port()) for p in engines if p in self.protocols})
         self.start(stack, workdir, engines, settings, instance)
         for protocol in list(instance.addresses):
@@ -170,7 +173,8 @@ def launch_and_wait(stack, workdir, instance, argv, settings, ports=None, cpus=N
     ports = ports or [port for _, port in instance.addresses.values()]
     log = os.path.join(workdir, "output.log")
     process = spawn(stack, argv, log, cpus=cpus or set(settings.proxy_cpus), **how)
-    instance.root_pids.append(process.pid)
+    instance.processes.append(process)
+    instance.log = log
 
     def ready():
         if process.poll() is not None:

@@ -7,17 +7,16 @@ nothing depends on colour. The background is part of the picture, so that it can
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, MARGIN, GAP, COLUMNS = 1080, 24, 28, 3
+WIDTH, MARGIN, GAP = 1080, 24, 28
 TITLE_HEIGHT, PANEL_HEAD, ROW, BAR = 64, 26, 20, 13
-NAME_WIDTH, FIGURE_WIDTH = 82, 62
-PANEL_WIDTH = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) // COLUMNS
+NAME_WIDTH, FIGURE_WIDTH, NAME_LENGTH_MAX = 82, 62, 12
 
 STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
   .title { font-size: 17px; font-weight: 600; } .sub, .figure { fill: #59636e; } .panel { font-weight: 600; }
   .page { fill: #ffffff; } .whisker { stroke: #1f2328; stroke-width: 1.2; } .failed { fill: #c62828; }
   .direct { fill: #9aa3ad; } .haproxy { fill: #3f7fbf; } .nginx { fill: #2f9e6e; } .docker-proxy { fill: #b08d3c; }
-  .pgbouncer { fill: #9467bd; } .pierhead { fill: #e4572e; } .own { font-weight: 600; }
+  .pgbouncer { fill: #9467bd; } .pierhead { fill: #e4572e; } .own { font-weight: 600; } .variant { opacity: 0.6; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; } .sub, .figure { fill: #9198a1; } .page { fill: #0d1117; } .whisker { stroke: #e6edf3; }
     .direct { fill: #6e7681; } .failed { fill: #ff7b72; }
@@ -43,16 +42,17 @@ class Panel:
     bars: tuple
 
 
-def picture(title, subtitle, panels):
+def picture(title, subtitle, panels, columns):
     """The whole file, or nothing if there is nothing to show."""
+    panel_width = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
     panels = [panel for panel in panels if panel.bars]
     if not panels:
         return None
     body, top = [], TITLE_HEIGHT
-    for start in range(0, len(panels), COLUMNS):
-        row = panels[start:start + COLUMNS]
+    for start in range(0, len(panels), columns):
+        row = panels[start:start + columns]
         for column, panel in enumerate(row):
-            body += draw_panel(panel, MARGIN + column * (PANEL_WIDTH + GAP), top)
+            body += draw_panel(panel, MARGIN + column * (panel_width + GAP), top, panel_width)
         top += PANEL_HEAD + ROW * max(len(panel.bars) for panel in row) + 18
     height = top + 4
     return "\n".join([
@@ -62,10 +62,10 @@ def picture(title, subtitle, panels):
         text(MARGIN, 28, title, "title"), text(MARGIN, 48, subtitle, "sub"), *body, "</svg>", ""])
 
 
-def draw_panel(panel, left, top):
-    out = [text(left, top + 14, panel.title, "panel"), text(left + PANEL_WIDTH, top + 14, panel.unit, "sub", anchor="end")]
+def draw_panel(panel, left, top, width):
+    out = [text(left, top + 14, panel.title, "panel"), text(left + width, top + 14, panel.unit, "sub", anchor="end")]
     span = max((bar.max for bar in panel.bars if bar.median is not None), default=0) or 1
-    bars_left, bars_width = left + NAME_WIDTH, PANEL_WIDTH - NAME_WIDTH - FIGURE_WIDTH
+    bars_left, bars_width = left + NAME_WIDTH, width - NAME_WIDTH - FIGURE_WIDTH
     for index, bar in enumerate(panel.bars):
         y = top + PANEL_HEAD + index * ROW
         out += draw_bar(bar, left, bars_left, y, lambda value: max(0.0, value) / span * bars_width)
@@ -73,9 +73,10 @@ def draw_panel(panel, left, top):
 
 
 def draw_bar(bar, left, bars_left, y, scaled):
-    kind = bar.subject.partition(":")[0]
+    kind, _, variant = bar.subject.partition(":")
     own = " own" if kind == "pierhead" else ""
-    out = [text(left, y + 11, bar.subject[:14], own.strip())]
+    out = [text(left, y + 11, f":{variant}"[:NAME_LENGTH_MAX] if variant else kind, own.strip())]
+    kind += " variant" if variant else ""
     if bar.median is None:
         return [*out, text(bars_left, y + 11, "failed", "failed")]
     middle = y + 1 + BAR / 2

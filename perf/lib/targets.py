@@ -50,7 +50,7 @@ class Verdict:
 
 def verdicts(results, subject="pierhead"):
     """One for each target and case of this run."""
-    measured = {case.name for case in results.cases}
+    measured = {case.name for case in results.cases if results.cell(case.name, subject)}
     return [judge(results, target, case, subject) for target in TARGETS for case in target.cases if case in measured]
 
 

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,6 +42,15 @@ impl Pierhead {
     /// Starts one that is ready for requests.
     pub fn start() -> Self {
         let mut pierhead = Pierhead::stopped();
+        pierhead.serve(None);
+        pierhead
+    }
+
+    /// Starts one whose configuration has these lines too, at its end.
+    pub fn start_with(lines: &str) -> Self {
+        let mut pierhead = Pierhead::stopped();
+        let text = fs::read_to_string(pierhead.config()).unwrap();
+        fs::write(pierhead.config(), text + lines).unwrap();
         pierhead.serve(None);
         pierhead
     }
@@ -120,6 +129,23 @@ impl Pierhead {
     /// Whether the process has reached its crash point.
     pub fn has_stopped_at_crash_point(&self) -> bool {
         self.log_text().contains("as PIERHEAD_CRASH_AT says")
+    }
+
+    /// The process that runs.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Waits until the process has ended by itself.
+    #[track_caller]
+    pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let mut status = None;
+        wait_for("pierhead to end", timeout, || {
+            status = self.child.as_mut().unwrap().try_wait().unwrap();
+            status.is_some()
+        });
+        self.child = None;
+        status.unwrap()
     }
 
     /// SIGKILL.
@@ -227,7 +253,10 @@ impl Pierhead {
 impl Drop for Pierhead {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the log of pierhead:\n{}", self.log_text());
+            let log = self.log_text();
+            let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
+            let end: Vec<&str> = log.lines().skip(skipped).collect();
+            eprintln!("the end of pierhead's log ({skipped} lines before it):\n{}", end.join("\n"));
         }
         self.kill();
         let Some(label) = self.label() else { return };
@@ -244,6 +273,8 @@ impl Drop for Pierhead {
         }
     }
 }
+
+const LOG_LINES_SHOWN: usize = 60;
 
 /// A port that can be listened on again and again: below those that the kernel gives to clients.
 fn free_port(random: u16) -> u16 {

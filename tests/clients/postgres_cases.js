@@ -1,0 +1,67 @@
+// What one JavaScript driver sees in each case, as one JSON object on stdout.
+//
+//     node postgres_cases.js DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
+//
+// The cases and what they give are those of postgres_cases.py.
+'use strict';
+
+const { createHash } = require('node:crypto');
+
+const PARAMETER = Array.from({ length: 300000 }, (_, n) => String.fromCharCode(0x21 + ((n * 7919) % 94))).join('');
+const RESULT_SQL = "select repeat('0123456789', 30000) as v";
+const PREPARED_SQL = 'select sum(n)::int as v from generate_series(1, $1::int) n';
+
+const [driver, host, port, name, password, ...others] = process.argv.slice(2);
+
+const digest = (text) => `${text.length} ${createHash('sha256').update(text).digest('hex')}`;
+
+async function withPg(user, secret, work) {
+    const { Client } = require('pg');
+    const client = new Client({ host, port: Number(port), user, password: secret, database: user });
+    await client.connect();
+    const one = async (...query) => (await client.query(...query)).rows[0].v;
+    const prepared = (n) => one({ name: 'numbers', text: PREPARED_SQL, values: [n] });
+    try {
+        return await work(one, prepared);
+    } finally {
+        await client.end();
+    }
+}
+
+async function withPostgresJs(user, secret, work) {
+    const sql = require('postgres')({ host, port: Number(port), user, password: secret, database: user, max: 1 });
+    const one = async (text, values = []) => (await sql.unsafe(text, values))[0].v;
+    const prepared = async (n) => (await sql.unsafe(PREPARED_SQL, [n], { prepare: true }))[0].v;
+    try {
+        return await work(one, prepared);
+    } finally {
+        await sql.end({ timeout: 5 });
+    }
+}
+
+const cases = {
+    login: (one) => one('select current_user::text as v'),
+    parameter: async (one) => digest(await one('select $1::text as v', [PARAMETER])),
+    result: async (one) => digest(await one(RESULT_SQL)),
+    prepared: async (_, prepared) => [await prepared(10), await prepared(100), await prepared(1000)],
+};
+
+async function attempt(user, secret, work) {
+    try {
+        return { ok: await (driver === 'pg' ? withPg : withPostgresJs)(user, secret, work) };
+    } catch (error) {
+        return { code: error.code ?? null, text: error.message + (error.hint ? `\nHINT:  ${error.hint}` : '') };
+    }
+}
+
+async function main() {
+    const seen = {};
+    for (const [name_of_case, work] of Object.entries(cases)) seen[name_of_case] = await attempt(name, password, work);
+    seen.wrong = await attempt(name, 'not the password', cases.login);
+    for (const [other_case, other] of others.map((pair) => pair.split('='))) {
+        seen[other_case] = await attempt(other, password, cases.login);
+    }
+    console.log(JSON.stringify(seen));
+}
+
+main();

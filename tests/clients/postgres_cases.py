@@ -1,0 +1,149 @@
+"""What one Python driver sees in each case, as one JSON object on stdout.
+
+    postgres_cases.py DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
+
+Cases: login, parameter and result (both large), prepared (statements), wrong (password), and for each CASE the login
+of OTHER_NAME. What a case gives is {"ok": VALUE}, or {"code": SQLSTATE, "text": WHAT A PERSON SEES}.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+
+PARAMETER = "".join(chr(0x21 + n * 7919 % 94) for n in range(300_000))
+RESULT_SQL = "select repeat('0123456789', 30000)"
+PREPARED_SQL = "select sum(n) from generate_series(1, {}) n"
+
+
+def main():
+    driver, host, port, name, password, *others = sys.argv[1:]
+    cases = {"asyncpg": asyncpg_cases, "pg8000": pg8000_cases}.get(driver) or dbapi_cases(driver)
+
+    def attempt(user, secret, work):
+        try:
+            return {"ok": work(host, int(port), user, secret)}
+        except Exception as error:  # a driver's own class, whatever it is
+            return {"code": code_of(error), "text": text_of(error)}
+
+    seen = {case: attempt(name, password, work) for case, work in cases.items()}
+    seen["wrong"] = attempt(name, "not the password", cases["login"])
+    for case, other in (pair.split("=") for pair in others):
+        seen[case] = attempt(other, password, cases["login"])
+    print(json.dumps(seen))
+
+
+def digest(value):
+    return f"{len(value)} {hashlib.sha256(value.encode()).hexdigest()}"
+
+
+def code_of(error):
+    if isinstance(error.args[0] if error.args else None, dict):
+        return error.args[0]["C"]  # pg8000 gives the fields as they came
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def text_of(error):
+    if isinstance(error.args[0] if error.args else None, dict):
+        message, hint = error.args[0]["M"], error.args[0].get("H")
+    else:
+        message, hint = str(error), getattr(error, "hint", None)
+    return message if not hint or hint in message else f"{message}\nHINT:  {hint}"
+
+
+def dbapi_cases(driver):
+    module = __import__(driver)
+
+    def on_connection(work):
+        def run(host, port, user, secret):
+            connection = module.connect(host=host, port=port, user=user, password=secret, dbname=user)
+            try:
+                with connection.cursor() as cursor:
+                    return work(cursor)
+            finally:
+                connection.close()
+
+        return run
+
+    def one(cursor, *query, **how):
+        cursor.execute(*query, **how)
+        return cursor.fetchone()[0]
+
+    def prepared(cursor):
+        if driver == "psycopg":
+            return [one(cursor, PREPARED_SQL.format("%s::int"), (n,), prepare=True) for n in (10, 100, 1000)]
+        cursor.execute(f"prepare numbers(int) as {PREPARED_SQL.format('$1')}")
+        return [one(cursor, "execute numbers(%s)", (n,)) for n in (10, 100, 1000)]
+
+    return {
+        "login": on_connection(lambda cursor: one(cursor, "select current_user::text")),
+        "parameter": on_connection(lambda cursor: digest(one(cursor, "select %s::text", (PARAMETER,)))),
+        "result": on_connection(lambda cursor: digest(one(cursor, RESULT_SQL))),
+        "prepared": on_connection(lambda cursor: [int(n) for n in prepared(cursor)]),
+    }
+
+
+def pg8000_cases_for(work):
+    import pg8000.native
+
+    def run(host, port, user, secret):
+        connection = pg8000.native.Connection(user, host=host, port=port, password=secret, database=user)
+        try:
+            return work(connection)
+        finally:
+            connection.close()
+
+    return run
+
+
+def pg8000_prepared(connection):
+    statement = connection.prepare(PREPARED_SQL.format(":n"))
+    return [int(statement.run(n=n)[0][0]) for n in (10, 100, 1000)]
+
+
+pg8000_cases = {
+    "login": pg8000_cases_for(lambda c: c.run("select current_user::text")[0][0]),
+    "parameter": pg8000_cases_for(lambda c: digest(c.run("select cast(:p as text)", p=PARAMETER)[0][0])),
+    "result": pg8000_cases_for(lambda c: digest(c.run(RESULT_SQL)[0][0])),
+    "prepared": pg8000_cases_for(pg8000_prepared),
+}
+
+
+def asyncpg_cases_for(work):
+    async def run(host, port, user, secret):
+        import asyncpg
+
+        connection = await asyncpg.connect(host=host, port=port, user=user, password=secret, database=user)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return lambda *where: asyncio.run(run(*where))
+
+
+async def asyncpg_login(connection):
+    return await connection.fetchval("select current_user::text")
+
+
+async def asyncpg_parameter(connection):
+    return digest(await connection.fetchval("select $1::text", PARAMETER))
+
+
+async def asyncpg_result(connection):
+    return digest(await connection.fetchval(RESULT_SQL))
+
+
+async def asyncpg_prepared(connection):
+    statement = await connection.prepare(PREPARED_SQL.format("$1::int"))
+    return [int(await statement.fetchval(n)) for n in (10, 100, 1000)]
+
+
+asyncpg_cases = {
+    "login": asyncpg_cases_for(asyncpg_login),
+    "parameter": asyncpg_cases_for(asyncpg_parameter),
+    "result": asyncpg_cases_for(asyncpg_result),
+    "prepared": asyncpg_cases_for(asyncpg_prepared),
+}
+
+main()

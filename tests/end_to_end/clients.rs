@@ -1,0 +1,163 @@
+//! Client programs: how they are started, watched and ended. None of them can hang a test.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::control::Ended;
+
+/// A program that is going to be started.
+pub struct Program(Command);
+
+/// A program that runs.
+pub struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// psql, without its start-up file and with plain output.
+pub fn psql(host: &str, port: u16, name: &str, password: &str) -> Program {
+    libpq("psql", host, port, name, password).args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
+}
+
+/// pgbench, from where Debian keeps it.
+pub fn pgbench(host: &str, port: u16, name: &str, password: &str) -> Program {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.map(|version| version.path().join("bin/pgbench")).find(|path| path.exists());
+    let path = found.unwrap_or_else(|| PathBuf::from("pgbench"));
+    libpq(path.to_str().unwrap(), host, port, name, password)
+}
+
+fn libpq(program: &str, host: &str, port: u16, name: &str, password: &str) -> Program {
+    let mut command = Command::new(program);
+    command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGDATABASE", name);
+    command.env("PGUSER", name).env("PGPASSWORD", password).env("LC_ALL", "C.UTF-8");
+    Program(command)
+}
+
+/// A script of tests/clients, with the interpreter and the libraries that scripts/test has installed.
+pub fn script(name: &str) -> Program {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
+    let mut command = if name.ends_with(".py") {
+        Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
+    } else {
+        let mut node = Command::new("node");
+        let modules = setting("PIERHEAD_TEST_NODE_PATH", "/var/cache/pierhead/test-clients/node_modules");
+        node.env("NODE_PATH", modules);
+        node
+    };
+    command.arg(path);
+    Program(command)
+}
+
+fn setting(variable: &str, default: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| default.to_owned())
+}
+
+impl Program {
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    /// Starts it; what it writes is read as it comes.
+    pub fn start(mut self) -> Running {
+        self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut self.0);
+        let stdout = Some(read_all(child.stdout.take().unwrap()));
+        let stderr = Some(read_all(child.stderr.take().unwrap()));
+        Running { child, stdout, stderr }
+    }
+
+    /// Starts it with an open input, and an output that nobody reads.
+    pub fn start_stuck(mut self) -> Running {
+        self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = spawn(&mut self.0);
+        Running { child, stdout: None, stderr: None }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        self.start().finish()
+    }
+
+    /// Runs it to its end, which must be a good one, and reads its output as JSON.
+    #[track_caller]
+    pub fn json(self) -> Value {
+        let ended = self.run();
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+}
+
+impl Running {
+    /// Waits for the end, up to a time beyond which something has got stuck.
+    #[track_caller]
+    pub fn finish(self) -> Ended {
+        self.finish_within(Duration::from_secs(100))
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn finish_within(mut self, timeout: Duration) -> Ended {
+        let deadline = Instant::now() + timeout;
+        let mut status = None;
+        while status.is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            status = self.child.try_wait().unwrap();
+        }
+        if status.is_none() {
+            self.child.kill().unwrap();
+        }
+        let text = |reader: &mut Option<JoinHandle<String>>| {
+            reader.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
+        };
+        let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
+        let Some(status) = status else { panic!("a client hangs after {timeout:?}: {stdout}{stderr}") };
+        Ended { code: status.code(), stdout, stderr }
+    }
+
+    /// What Ctrl-C does.
+    pub fn interrupt(&self) {
+        signal(self.child.id(), "INT");
+    }
+
+    /// Writes to its input until it takes no more, from a thread that ends with it.
+    pub fn feed(&mut self, line: &'static str) {
+        let mut input = self.child.stdin.take().unwrap();
+        thread::spawn(move || while input.write_all(line.as_bytes()).is_ok() {});
+    }
+}
+
+impl Drop for Running {
+    /// SIGKILL, if it still runs.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn signal(pid: u32, signal: &str) {
+    let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+fn spawn(command: &mut Command) -> Child {
+    let program = command.get_program().to_owned();
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program:?}: {error} (scripts/test installs what is needed)"))
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = vec![];
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

@@ -99,7 +99,7 @@ impl Running {
     /// Waits for the end, up to a time beyond which something has got stuck.
     #[track_caller]
     pub fn finish(self) -> Ended {
-        self.finish_within(Duration::from_secs(100))
+        self.finish_within(Duration::from_secs(300))
     }
 
     /// Waits for the end.

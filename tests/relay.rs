@@ -186,7 +186,7 @@ fn converse_as(name: &str, address: SocketAddr, backend: &TcpListener, seed: u64
     let mut client = TcpStream::connect(address).map_err(|error| error.to_string())?;
     let packet = startup(name);
     client.write_all(&packet).map_err(|error| error.to_string())?;
-    let (mut server, _) = backend.accept().map_err(|error| error.to_string())?;
+    let mut server = accept(backend)?;
     let mut replay = vec![0; packet.len()];
     server.read_exact(&mut replay).map_err(|error| format!("replay: {error}"))?;
     if replay != packet {
@@ -202,6 +202,24 @@ fn converse_as(name: &str, address: SocketAddr, backend: &TcpListener, seed: u64
     let by_backend = told.recv_timeout(limit).map_err(|_| "the backend's side hangs".to_owned())??;
     check("client", &by_client, &backend_script, client_script.ending)?;
     check("backend", &by_backend, &client_script, backend_script.ending)
+}
+
+/// Waits for the edge's connection, but not for ever.
+fn accept(backend: &TcpListener) -> Result<TcpStream, String> {
+    backend.set_nonblocking(true).map_err(|error| error.to_string())?;
+    for _ in 0..1000 {
+        match backend.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(false).map_err(|error| error.to_string())?;
+                return Ok(socket);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(10))
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Err("no connection has reached the backend within ten seconds".to_owned())
 }
 
 /// Whether what a side saw is what the other one did.
@@ -271,6 +289,32 @@ fn conversations_with_hardly_any_buffers_and_pipes() {
         "auto",
         "buffers = 16\nbuffer_size = \"1KiB\"\npipes_max = 1\nring_entries = 64\nturn_budget = \"16KiB\"",
     );
+}
+
+/// A client that is gone when the relay takes over is found out by the first thing the relay does. No core may
+/// stumble over that: afterwards all of them still serve.
+#[test]
+fn clients_that_reset_while_they_are_handed_over() {
+    for mode in ["auto", "copy", "splice"] {
+        let edge = TestEdge::start(&format!("[core]\nrelay = \"{mode}\""));
+        let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+        edge.route("test", backend.local_addr().unwrap());
+        for round in 0..600 {
+            let mut client = TcpStream::connect(edge.address).unwrap();
+            client.write_all(&startup("test")).unwrap();
+            std::thread::sleep(Duration::from_micros(round));
+            SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(client);
+        }
+        edge.settle();
+        // What reached the backend before its client was gone.
+        backend.set_nonblocking(true).unwrap();
+        while backend.accept().is_ok() {}
+        for seed in 0..8 {
+            converse(edge.address, &backend, seed).unwrap_or_else(|error| panic!("relay = {mode}: {error}"));
+        }
+        edge.settle();
+    }
 }
 
 /// Many conversations at once share the buffers of a core.

@@ -67,7 +67,10 @@ impl Engine {
         let index = self.pairs.insert(Pair::new(established, self.settings.mode)) as u32;
         self.counters.relays.open();
         for direction in Direction::ALL {
-            self.advance(ring, index, direction);
+            // The first direction may already have found the client gone, and removed the pair.
+            if self.pairs.contains(index as usize) {
+                self.advance(ring, index, direction);
+            }
         }
     }
 

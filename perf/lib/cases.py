@@ -68,7 +68,7 @@ def all_cases(quick):
         redis("redis-get-c4", "redis GET, 4 clients", Redis(4)),
         redis("redis-get-c50", "redis GET, 50 clients", Redis(50), WITH_DOCKER, quick=True),
         redis("redis-get-c500", "redis GET, 500 clients", Redis(500)),
-        redis("redis-get-c50-p16", "redis GET, 50 clients, pipelines of 16", Redis(50, pipeline=16), quick=True),
+        redis("redis-get-c50-p16", "redis GET, 50 clients, pipelines of 16", Redis(50, pipeline=16)),
         pgbench("pgbench-c1", "pgbench -S, 1 client", Pgbench(1), WITH_POOLER, quick=True),
         pgbench("pgbench-c4", "pgbench -S, 4 clients", Pgbench(4)),
         pgbench("pgbench-c10", "pgbench -S, 10 clients", Pgbench(10), WITH_POOLER, quick=True),

@@ -14,7 +14,7 @@ from .subjects import Instance
 
 QUIET_S = 0.2  # how long the machine is watched before each case
 BUSY_SHARE_MAX = 0.10  # more of it used by others spoils the figures
-IDLE_CPU_S_MAX = 0.02  # what a subject may use while another is measured
+IDLE_CPU_SHARE_MAX = 0.02  # of one CPU: what a subject may use while another is measured
 
 
 class Runner:
@@ -82,8 +82,9 @@ class Runner:
             engine, address = self.engines[case.protocol], instance.address(case.protocol)
             work = case.load.measure(engine, address, plans[subject.name], case.seconds)
         for name, used_s in self.cpu_of_others(subject.name).items():
-            if used_s - others.get(name, used_s) > IDLE_CPU_S_MAX:
-                self.warn(f"{name} used {used_s - others[name]:.2f} s of CPU while {subject.name} was measured in {case.name}")
+            share = (used_s - others.get(name, used_s)) / span.seconds
+            if share > IDLE_CPU_SHARE_MAX:
+                self.warn(f"{name} used {share:.0%} of a CPU while {subject.name} was measured in {case.name}")
         return {**work.metrics, **span.cpu_per(work.units, case.cpu_scale)}
 
     def fresh(self, case, subject):

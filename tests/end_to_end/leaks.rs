@@ -40,7 +40,8 @@ fn idle_connections_use_no_processor_time() {
         assert_eq!(after.core_ticks - before.core_ticks, 0, "ticks of the cores in 3 s");
         let quiet = after.docker_events == before.docker_events;
         let ticks = after.ticks - before.ticks;
-        assert!(!quiet || ticks <= 1, "{ticks} ticks of the whole process in 3 s");
+        // The control thread answers this test's own scrapes and sets its timers: 1 % of a CPU, in a debug build.
+        assert!(!quiet || ticks <= 3, "{ticks} ticks of the whole process in 3 s");
         quiet
     });
     if !quiet {

@@ -3,17 +3,19 @@
 
 mod core;
 mod error;
+mod listener;
 mod load;
 mod units;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
+pub use self::listener::ListenerConfig;
 pub use self::units::{Millis, Size};
-use crate::dialect::{Name, Protocol, Speaks};
+use crate::dialect::{Name, Protocol};
 use serde::Deserialize;
 
 /// Where the configuration is looked for when nobody names a file.
@@ -126,60 +128,6 @@ pub enum LogFormat {
 pub struct DockerConfig {
     /// `unix:///path` or `tcp://host:port`; none: `DOCKER_HOST`, else the engine's usual socket.
     pub host: Option<String>,
-}
-
-/// One port of the edge.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "WrittenListener")]
-pub struct ListenerConfig {
-    /// What is spoken here.
-    pub speaks: Speaks,
-    /// The addresses to listen on. Default: every IPv4 address at the protocol's own port.
-    pub listen: Vec<SocketAddr>,
-}
-
-/// A listener as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenListener {
-    dialect: Protocol,
-    to: Option<Name>,
-    #[serde(default)]
-    listen: Vec<SocketAddr>,
-}
-
-impl TryFrom<WrittenListener> for ListenerConfig {
-    type Error = String;
-
-    fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect, to, mut listen } = written;
-        let speaks = match (dialect, to) {
-            (Protocol::None, Some(name)) => Speaks::Fixed(name),
-            (Protocol::None, None) => {
-                return Err("dialect = \"none\" needs `to`, expected the name of an addon".into());
-            }
-            (protocol, None) => Speaks::Dialect(protocol),
-            (protocol, Some(_)) => {
-                return Err(format!(
-                    "`to` belongs to dialect = \"none\": {protocol} clients say the name themselves"
-                ));
-            }
-        };
-        if listen.is_empty() {
-            let port = dialect
-                .default_port()
-                .ok_or("`listen` is missing, expected addresses such as [\"0.0.0.0:5201\"]")?;
-            listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
-        }
-        Ok(ListenerConfig { speaks, listen })
-    }
-}
-
-impl ListenerConfig {
-    fn default_of(protocol: Protocol) -> Self {
-        let written = WrittenListener { dialect: protocol, to: None, listen: vec![] };
-        written.try_into().expect("a protocol that has a port of its own")
-    }
 }
 
 /// The limits of the edge. Each has a metric.

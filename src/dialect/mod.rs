@@ -1,16 +1,18 @@
 //! Protocol dialects, sans-IO: bytes come in as arguments, decisions go out as values. No socket, no
 //! clock, no global, so every dialect is tested, fuzzed and benched without IO.
 //!
-//! A new protocol is one file here and one line in [`Protocol`].
+//! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
 mod name;
 pub mod none;
+mod opening;
 pub mod postgres;
 
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
+pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
 use serde::{Deserialize, Serialize};
 
 /// The protocols that Pierhead can find a name in.
@@ -62,12 +64,13 @@ impl std::str::FromStr for Protocol {
     }
 }
 
-/// What is spoken on a port, and so how a connection's addon is found.
+/// What is spoken on a port, with what the configuration says about it; and so how a connection's addon is
+/// found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    /// The protocol's first messages name the addon.
-    Dialect(Protocol),
-    /// Everybody means this addon, whatever it speaks.
+    /// PostgreSQL.
+    Postgres,
+    /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
 
@@ -75,7 +78,7 @@ impl Speaks {
     /// The protocol, for counters and logs.
     pub fn protocol(&self) -> Protocol {
         match self {
-            Speaks::Dialect(protocol) => *protocol,
+            Speaks::Postgres => Protocol::Postgres,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -83,8 +86,7 @@ impl Speaks {
     /// A fresh dialect for one connection.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
-            Speaks::Dialect(Protocol::Postgres) => Box::new(postgres::Startup::new()),
-            Speaks::Dialect(Protocol::None) => unreachable!("the configuration demands a name for it"),
+            Speaks::Postgres => Box::new(postgres::Startup::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }
@@ -96,10 +98,13 @@ fn expected_protocols() -> String {
 
 /// The first messages of one connection, until it is known who is meant.
 pub trait Dialect {
+    /// The protocol, for counters and logs.
+    fn protocol(&self) -> Protocol;
+
     /// Looks at what the client has sent so far and says what to do next. Called once with empty input
     /// when the connection is accepted (a server-first protocol greets here), then whenever bytes were
     /// added to `input`. What is consumed is taken off the front of `input`; what is left in it when
-    /// [`Step::Identified`] is returned goes to the backend right behind the replay.
+    /// [`Step::Identified`] is returned goes to the backend behind the opening.
     fn step(&mut self, input: &mut BytesMut) -> Step;
 
     /// The protocol's own words for a refusal, at the point where this connection stands. Empty where the
@@ -134,10 +139,17 @@ pub enum Step {
 pub struct Identified {
     /// Who is meant.
     pub login: Login,
-    /// What the backend must be sent first.
-    pub replay: Bytes,
-    /// What to look for in the backend's first answers while they pass by.
+    /// How the conversation with the backend begins.
+    pub opening: Opening,
+    /// What to look for in the backend's first answers while they pass by; not for use with a handshake.
     pub watch: Option<postgres::KeyWatch>,
+}
+
+impl Identified {
+    /// A client who means `login`, whose backend is to be opened like this.
+    pub fn new(login: Login, opening: Opening) -> Self {
+        Identified { login, opening, watch: None }
+    }
 }
 
 /// Why a client is not served. The dialect turns it into an error of its protocol.

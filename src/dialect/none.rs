@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Dialect, Identified, Login, Name, Refusal, Step};
+use super::{Dialect, Identified, Login, Name, Opening, Protocol, Refusal, Step};
 
 /// Leads every connection to one addon.
 #[derive(Debug)]
@@ -19,9 +19,13 @@ impl Fixed {
 }
 
 impl Dialect for Fixed {
+    fn protocol(&self) -> Protocol {
+        Protocol::None
+    }
+
     fn step(&mut self, _input: &mut BytesMut) -> Step {
         let login = Login { name: self.to.clone(), role: None };
-        Step::Identified(Identified { login, replay: Bytes::new(), watch: None })
+        Step::Identified(Identified::new(login, Opening::Replay(Bytes::new())))
     }
 
     /// There are no words that every protocol understands: the connection is closed.

@@ -261,8 +261,8 @@ impl Core {
             return;
         };
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let speaks = Arc::clone(&self.listeners[listener].speaks);
-        self.lobby.enter(Accepted { socket, source, speaks, at: Instant::now(), ticket });
+        let dialect = self.listeners[listener].speaks.dialect();
+        self.lobby.enter(Accepted { socket, source, dialect, at: Instant::now(), ticket });
         self.update_load();
     }
 

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use crate::dialect::postgres::{CancelKey, KeyWatch, Startup, Watched};
-use crate::dialect::{Dialect, Reason, Refusal, Step};
+use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
 /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time. Only
 /// what comes along with a request for encryption is another matter: it is refused.
@@ -97,10 +97,11 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
                     assert!(replies <= 2, "each encryption is declined once");
                 }
                 Step::Identified(found) => {
+                    let Opening::Replay(replay) = found.opening else { panic!("{:?}", found.opening) };
                     let role = found.login.role.map(|role| format!(".{role}")).unwrap_or_default();
                     return Outcome::Identified {
                         login: format!("{}{role}", found.login.name),
-                        replay: found.replay.to_vec(),
+                        replay: replay.to_vec(),
                         surplus: surplus(&input),
                     };
                 }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::fault::{Encryption, Fault};
 use super::refusal::{self, Voice};
 use super::{CancelRequest, KeyWatch, u32_at};
-use crate::dialect::{Dialect, Identified, Login, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Refusal, Step};
 
 /// Reads what a client sends first until it knows whose addon is meant.
 ///
@@ -32,6 +32,10 @@ impl Startup {
 }
 
 impl Dialect for Startup {
+    fn protocol(&self) -> Protocol {
+        Protocol::Postgres
+    }
+
     fn step(&mut self, input: &mut BytesMut) -> Step {
         let step = match self.packet(input) {
             Ok(None) => Ok(Step::NeedMore),
@@ -95,7 +99,8 @@ impl Startup {
             _ if code >> 16 == PROTOCOL_MAJOR => {
                 let user = user(&packet)?;
                 let login = Login::parse(user).map_err(|error| Fault::user(user, error))?;
-                Ok(Step::Identified(Identified { login, replay: packet, watch: Some(KeyWatch::new()) }))
+                let identified = Identified::new(login, Opening::Replay(packet));
+                Ok(Step::Identified(Identified { watch: Some(KeyWatch::new()), ..identified }))
             }
             _ => Err(Fault::Version(code)),
         }
@@ -180,7 +185,7 @@ mod tests {
     fn login_of(bytes: &[u8]) -> Result<String, String> {
         match step(&mut Startup::new(), bytes).0 {
             Step::Identified(found) => {
-                assert_eq!(found.replay, bytes);
+                assert!(matches!(found.opening, Opening::Replay(replay) if replay == bytes));
                 assert!(found.watch.is_some());
                 let role = found.login.role.map(|role| format!(".{role}"));
                 Ok(found.login.name.to_string() + &role.unwrap_or_default())

@@ -54,6 +54,12 @@ impl Leg {
         self.0.take().expect("taken only here, which consumes the leg")
     }
 
+    /// Waits until the connection is made.
+    pub async fn connected(&self, deadline: Instant) -> io::Result<()> {
+        self.ready(libc::POLLOUT, deadline).await?;
+        self.socket().take_error()?.map_or(Ok(()), Err)
+    }
+
     /// Appends what has arrived to `input`, waiting for it until `deadline`. 0 is the end of the stream.
     pub async fn read(&self, input: &mut BytesMut, deadline: Instant) -> io::Result<usize> {
         loop {

@@ -3,30 +3,31 @@
 //! the protocol's own words.
 
 mod cancel;
+mod dial;
 mod leg;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::Socket;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use self::dial::Opened;
 use self::leg::Leg;
 use super::admission::Ticket;
 use super::cancel::CancelTable;
 use super::counters::CoreCounters;
 use super::relay::{Established, Story};
 use crate::config::{Limits, TcpConfig};
-use crate::dialect::{Dialect, Identified, Name, Protocol, Reason, Refusal, Speaks, Step};
-use crate::routes::{OpenGuard, Route, RouteState, Table, Upstream};
-use crate::sys::peer_has_gone;
+use crate::dialect::{Dialect, Identified, Reason, Refusal, Step};
+use crate::routes::Table;
 
 /// What all connections in the lobby of one core share.
 pub struct Lobby {
@@ -49,18 +50,13 @@ pub struct Accepted {
     pub socket: Socket,
     /// The client's address.
     pub source: SocketAddr,
-    /// What is spoken on the port.
-    pub speaks: Arc<Speaks>,
+    /// What is spoken on the port, from the first byte.
+    pub dialect: Box<dyn Dialect>,
     /// When.
     pub at: std::time::Instant,
     /// The right to be here.
     pub ticket: Ticket,
 }
-
-/// The pause between two tries to connect grows from this one ...
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
-/// ... to this one.
-const RETRY_PAUSE_MAX: Duration = Duration::from_millis(250);
 
 impl Lobby {
     /// An empty lobby.
@@ -91,7 +87,7 @@ impl Lobby {
     pub fn enter(self: &Rc<Self>, accepted: Accepted) {
         self.inside.set(self.inside.get() + 1);
         self.counters.lobby.open();
-        self.counters.of(accepted.speaks.protocol()).accepted.add(1);
+        self.counters.of(accepted.dialect.protocol()).accepted.add(1);
         let visit = Visit(Rc::clone(self));
         tokio_uring::spawn(async move { visit.0.serve(accepted).await });
     }
@@ -122,36 +118,40 @@ impl Lobby {
     }
 
     async fn serve(&self, accepted: Accepted) {
-        let Accepted { socket, source, speaks, at, ticket } = accepted;
-        let protocol = speaks.protocol();
+        let Accepted { socket, source, mut dialect, at, ticket } = accepted;
         let client = Leg::new(socket);
-        let mut dialect = speaks.dialect();
         let mut input = BytesMut::new();
         let identified = match self.identify(&client, dialect.as_mut(), &mut input, at).await {
             Outcome::Identified(identified) => identified,
             Outcome::Cancel(request) => return self.cancel(client, request, ticket).await,
             Outcome::Refuse(refusal) => {
-                return self.refuse(client, source, protocol, dialect.as_ref(), &refusal).await;
+                return self.refuse(client, source, dialect.as_ref(), &refusal).await;
             }
             Outcome::Gone => return,
         };
+        let protocol = dialect.protocol();
         let identify = at.elapsed();
         self.counters.of(protocol).identify.add(identify);
-        let Identified { login, replay, watch } = identified;
-        let (route, open, backend) = match self.open(&client, protocol, &login.name, &replay, &input).await {
-            Ok(opened) => opened,
-            Err(Some(refusal)) => {
-                return self.refuse(client, source, protocol, dialect.as_ref(), &refusal).await;
-            }
-            Err(None) => return,
-        };
+        let Identified { login, mut opening, watch } = identified;
+        let Opened { route, open, backend } =
+            match self.open(&client, protocol, &login.name, &mut opening, &input).await {
+                Ok(opened) => opened,
+                Err(Some(refusal)) => {
+                    return self.refuse(client, source, dialect.as_ref(), &refusal).await;
+                }
+                Err(None) => return,
+            };
+        let deadline = Instant::now() + self.limits.dial_timeout.get();
+        if client.write_all(&backend.early, deadline).await.is_err() {
+            return;
+        }
         let dial = at.elapsed() - identify;
         self.counters.of(protocol).dial.add(dial);
         self.counters.of(protocol).routed.add(1);
         drop(ticket);
-        let replayed = (replay.len() + input.len()) as u64;
-        let story = Story { source, accepted: at, identify, dial, replayed };
-        let (client, backend) = (client.into_socket(), backend.into_socket());
+        let early = backend.early.len() as u64;
+        let story = Story { source, accepted: at, identify, dial, replayed: backend.sent, early };
+        let (client, backend) = (client.into_socket(), backend.leg.into_socket());
         self.arrivals.borrow_mut().push(Established { client, backend, watch, route, open, story });
         self.arrived.notify_one();
     }
@@ -194,99 +194,8 @@ impl Lobby {
         }
     }
 
-    /// Looks the route up, connects and delivers what the client has sent so far: again and again, looking up
-    /// afresh each time, until the dial deadline. A backend that is just starting is waited for. `Err(None)`:
-    /// the client has gone.
-    async fn open(
-        &self,
-        client: &Leg,
-        protocol: Protocol,
-        name: &Name,
-        replay: &[u8],
-        surplus: &[u8],
-    ) -> Result<(Arc<Route>, OpenGuard, Leg), Option<Refusal>> {
-        let deadline = Instant::now() + self.limits.dial_timeout.get();
-        let mut pause = RETRY_PAUSE_MIN;
-        loop {
-            let (route, upstream) = self.route(protocol, name)?;
-            let Some(open) = route.usage.try_open(route.connections_max) else {
-                let detail = format!("its limit is {} connections", route.connections_max);
-                return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
-            };
-            let try_deadline = deadline.min(Instant::now() + self.limits.dial_try_timeout.get());
-            let error = match self.dial(upstream, replay, surplus, try_deadline).await {
-                Ok(backend) if self.still_leads_to(&route) => return Ok((route, open, backend)),
-                // The container was replaced in the meantime, and its address may be another's by now.
-                Ok(_) => continue,
-                Err(error) => error,
-            };
-            drop(open);
-            self.counters.dial_failures.add(1);
-            if peer_has_gone(client.socket().as_fd()) {
-                return Err(None);
-            }
-            if Instant::now() + pause >= deadline {
-                tracing::warn!(addon = %name, container = %route.container, %error, "addon not reachable");
-                return Err(Some(Refusal::of(name, Reason::Unreachable, describe(&error))));
-            }
-            sleep_until(Instant::now() + pause).await;
-            pause = (pause * 2).min(RETRY_PAUSE_MAX);
-        }
-    }
-
-    fn route(&self, protocol: Protocol, name: &Name) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
-        let refuse = |reason, detail: &str| Err(Some(Refusal::of(name, reason, detail)));
-        if self.draining.get() {
-            return refuse(Reason::Draining, "");
-        }
-        if self.relays.get() >= self.connections_max {
-            return refuse(Reason::TooManyConnections, "the edge has no room for more connections");
-        }
-        let Some(route) = self.lookup(protocol, name) else {
-            return refuse(Reason::UnknownName, "");
-        };
-        match route.state {
-            RouteState::Ready(Upstream::Tcp(address)) => Ok((route, address)),
-            RouteState::Starting => refuse(Reason::Starting, ""),
-            RouteState::Stopped => refuse(Reason::Stopped, ""),
-        }
-    }
-
-    /// A fixed route leads to the addon of that name, whatever it speaks.
-    fn lookup(&self, protocol: Protocol, name: &Name) -> Option<Arc<Route>> {
-        match protocol {
-            Protocol::None => Protocol::ALL.iter().find_map(|any| self.table.lookup(*any, name.as_str())),
-            _ => self.table.lookup(protocol, name.as_str()),
-        }
-    }
-
-    fn still_leads_to(&self, route: &Route) -> bool {
-        let now = self.table.lookup(route.protocol, route.name.as_str());
-        now.is_some_and(|now| now.container == route.container)
-    }
-
-    /// Connects, and delivers the first bytes: only a backend that takes them is connected.
-    async fn dial(
-        &self,
-        address: SocketAddr,
-        replay: &[u8],
-        surplus: &[u8],
-        deadline: Instant,
-    ) -> io::Result<Leg> {
-        let backend = Leg::connect(address, &self.tcp)?;
-        backend.write_all(replay, deadline).await?;
-        backend.write_all(surplus, deadline).await?;
-        Ok(backend)
-    }
-
-    async fn refuse(
-        &self,
-        client: Leg,
-        source: SocketAddr,
-        protocol: Protocol,
-        dialect: &dyn Dialect,
-        refusal: &Refusal,
-    ) {
+    async fn refuse(&self, client: Leg, source: SocketAddr, dialect: &dyn Dialect, refusal: &Refusal) {
+        let protocol = dialect.protocol();
         self.counters.of(protocol).refused[refusal.reason as usize].add(1);
         let name = refusal.name.as_ref().map(tracing::field::display);
         let reason = refusal.reason.as_str();
@@ -317,15 +226,5 @@ impl Drop for Visit {
         self.0.counters.lobby.close();
         // The core may be waiting for the lobby to be empty.
         self.0.arrived.notify_one();
-    }
-}
-
-/// What went wrong, without the container's address: that is nobody's business outside.
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::TimedOut => "no answer".to_owned(),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no way to its host".to_owned(),
-        kind => kind.to_string(),
     }
 }

@@ -447,7 +447,7 @@ fn log(pair: &Pair) {
         dial_us = story.dial.as_micros() as u64,
         duration_ms = story.accepted.elapsed().as_millis() as u64,
         bytes_up = up.copied + up.spliced + story.replayed,
-        bytes_down = down.copied + down.spliced,
+        bytes_down = down.copied + down.spliced + story.early,
         "connection"
     );
 }

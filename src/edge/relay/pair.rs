@@ -40,8 +40,10 @@ pub struct Story {
     pub identify: Duration,
     /// From the name to the backend's socket.
     pub dial: Duration,
-    /// Bytes that the lobby delivered to the backend (the replay).
+    /// Bytes that the lobby delivered to the backend (the opening).
     pub replayed: u64,
+    /// Bytes of the backend that the lobby delivered to the client (sent along with the end of a handshake).
+    pub early: u64,
 }
 
 /// Why a connection ended, as the log tells it.

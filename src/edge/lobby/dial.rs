@@ -1,0 +1,211 @@
+//! From a name to a backend whose byte stream lines up with the client's: look up, connect, open; again and again
+//! until the dial deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, sleep_until};
+
+use super::Lobby;
+use super::leg::Leg;
+use crate::dialect::{Handshake, HandshakeStep, Name, Opening, Protocol, Reason, Refusal};
+use crate::routes::{OpenGuard, Route, RouteState, Upstream};
+use crate::sys::peer_has_gone;
+
+/// A backend that is ready for the relay.
+pub(super) struct Opened {
+    pub(super) route: Arc<Route>,
+    pub(super) open: OpenGuard,
+    pub(super) backend: Backend,
+}
+
+/// A connection to a backend.
+pub(super) struct Backend {
+    pub(super) leg: Leg,
+    /// What it has said beyond the handshake: the client's.
+    pub(super) early: BytesMut,
+    /// How many bytes it was sent.
+    pub(super) sent: u64,
+}
+
+/// Why a try to reach a backend has failed.
+enum DialError {
+    /// It may be there yet.
+    Io(io::Error),
+    /// It is there, and will not do.
+    Refuse(Reason, String),
+}
+
+/// The pause between two tries to connect grows from this one ...
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// ... to this one.
+const RETRY_PAUSE_MAX: Duration = Duration::from_millis(250);
+
+impl Lobby {
+    /// Looks the route up, connects, and delivers what the client has sent so far: again and again, looking up
+    /// afresh each time, until the dial deadline. A backend that is just starting is waited for. `Err(None)`:
+    /// the client has gone.
+    pub(super) async fn open(
+        &self,
+        client: &Leg,
+        protocol: Protocol,
+        name: &Name,
+        opening: &mut Opening,
+        surplus: &[u8],
+    ) -> Result<Opened, Option<Refusal>> {
+        let deadline = Instant::now() + self.limits.dial_timeout.get();
+        let mut pause = RETRY_PAUSE_MIN;
+        loop {
+            let (route, upstream) = self.route(protocol, name)?;
+            let Some(open) = route.usage.try_open(route.connections_max) else {
+                let detail = format!("its limit is {} connections", route.connections_max);
+                return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
+            };
+            let error = match self.dial(upstream, opening, surplus, deadline).await {
+                Ok(backend) if self.still_leads_to(&route) => return Ok(Opened { route, open, backend }),
+                // The container was replaced in the meantime, and its address may be another's by now.
+                Ok(_) => continue,
+                Err(DialError::Io(error)) => error,
+                Err(DialError::Refuse(reason, detail)) => {
+                    self.counters.dial_failures.add(1);
+                    tracing::warn!(addon = %name, container = %route.container, ?detail, "addon cannot serve");
+                    return Err(Some(Refusal::of(name, reason, detail)));
+                }
+            };
+            drop(open);
+            self.counters.dial_failures.add(1);
+            if peer_has_gone(client.socket().as_fd()) {
+                return Err(None);
+            }
+            if Instant::now() + pause >= deadline {
+                tracing::warn!(addon = %name, container = %route.container, %error, "addon not reachable");
+                return Err(Some(Refusal::of(name, Reason::Unreachable, describe(&error))));
+            }
+            sleep_until(Instant::now() + pause).await;
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+    }
+
+    fn route(&self, protocol: Protocol, name: &Name) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
+        let refuse = |reason, detail: &str| Err(Some(Refusal::of(name, reason, detail)));
+        if self.draining.get() {
+            return refuse(Reason::Draining, "");
+        }
+        if self.relays.get() >= self.connections_max {
+            return refuse(Reason::TooManyConnections, "the edge has no room for more connections");
+        }
+        let Some(route) = self.lookup(protocol, name) else {
+            return refuse(Reason::UnknownName, "");
+        };
+        match route.state {
+            RouteState::Ready(Upstream::Tcp(address)) => Ok((route, address)),
+            RouteState::Starting => refuse(Reason::Starting, ""),
+            RouteState::Stopped => refuse(Reason::Stopped, ""),
+        }
+    }
+
+    /// A fixed route leads to the addon of that name, whatever it speaks.
+    fn lookup(&self, protocol: Protocol, name: &Name) -> Option<Arc<Route>> {
+        match protocol {
+            Protocol::None => Protocol::ALL.iter().find_map(|any| self.table.lookup(*any, name.as_str())),
+            _ => self.table.lookup(protocol, name.as_str()),
+        }
+    }
+
+    fn still_leads_to(&self, route: &Route) -> bool {
+        let now = self.table.lookup(route.protocol, route.name.as_str());
+        now.is_some_and(|now| now.container == route.container)
+    }
+
+    /// Connects, and delivers the first bytes: only a backend that takes them is connected. `deadline` is that of
+    /// all tries together.
+    async fn dial(
+        &self,
+        address: SocketAddr,
+        opening: &mut Opening,
+        surplus: &[u8],
+        deadline: Instant,
+    ) -> Result<Backend, DialError> {
+        let try_deadline = deadline.min(Instant::now() + self.limits.dial_try_timeout.get());
+        let mut backend = Backend::new(Leg::connect(address, &self.tcp)?);
+        match opening {
+            Opening::Replay(bytes) => {
+                backend.send(bytes, try_deadline).await?;
+                backend.send(surplus, try_deadline).await?;
+            }
+            Opening::Handshake(handshake) => {
+                backend.leg.connected(try_deadline).await?;
+                backend.shake_hands(handshake.as_mut(), deadline).await?;
+                backend.send(surplus, deadline).await?;
+            }
+        }
+        Ok(backend)
+    }
+}
+
+impl Backend {
+    fn new(leg: Leg) -> Self {
+        Backend { leg, early: BytesMut::new(), sent: 0 }
+    }
+
+    async fn send(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        self.leg.write_all(bytes, deadline).await?;
+        self.sent += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// A server that is slow to greet is waited for until the deadline of the dial, not of the try: it is there,
+    /// and MariaDB blocks a host that goes away without a log-in too often (PROTOCOLS §4.6).
+    async fn shake_hands(
+        &mut self,
+        handshake: &mut dyn Handshake,
+        deadline: Instant,
+    ) -> Result<(), DialError> {
+        let hello = handshake.begin();
+        self.send(&hello, deadline).await?;
+        let mut total = 0;
+        loop {
+            match handshake.step(&mut self.early) {
+                HandshakeStep::NeedMore => {}
+                HandshakeStep::Send(bytes) => {
+                    self.send(&bytes, deadline).await?;
+                    continue;
+                }
+                HandshakeStep::Done => return Ok(()),
+                HandshakeStep::Retry(reason) => return Err(io::Error::other(reason).into()),
+                HandshakeStep::Refuse(reason, detail) => return Err(DialError::Refuse(reason, detail)),
+            }
+            if total >= handshake.bytes_max() {
+                let detail = format!("its server does not end its greeting within {total} bytes");
+                return Err(DialError::Refuse(Reason::Unreachable, detail));
+            }
+            match self.leg.read(&mut self.early, deadline).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                count => total += count,
+            }
+        }
+    }
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        DialError::Io(error)
+    }
+}
+
+/// What went wrong, without the container's address: that is nobody's business outside.
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no way to its host".to_owned(),
+        io::ErrorKind::UnexpectedEof => "its server closed the connection".to_owned(),
+        // The system has no errors of this kind: it is what a handshake said.
+        io::ErrorKind::Other => error.to_string(),
+        kind => kind.to_string(),
+    }
+}

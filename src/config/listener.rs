@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::dialect::{Name, Protocol, Speaks};
+use crate::dialect::tls::{self, Zone};
+use crate::dialect::{Name, Protocol, Protocols, Speaks};
 
 /// One port of the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,20 +25,22 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    zone: Option<Zone>,
 }
 
 /// What a listener's table says to its dialect. The dialect takes what it understands; what is left then is an
 /// error.
 struct Settings {
     to: Option<Name>,
+    zone: Option<Zone>,
 }
 
 impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect, mut listen, to } = written;
-        let mut settings = Settings { to };
+        let WrittenListener { dialect, mut listen, to, zone } = written;
+        let mut settings = Settings { to, zone };
         let speaks = settings.apply(dialect)?;
         settings.nothing_left(dialect)?;
         if listen.is_empty() {
@@ -53,7 +56,7 @@ impl TryFrom<WrittenListener> for ListenerConfig {
 impl ListenerConfig {
     /// A port for `protocol` without further settings.
     pub(super) fn default_of(protocol: Protocol) -> Self {
-        let written = WrittenListener { dialect: protocol, listen: vec![], to: None };
+        let written = WrittenListener { dialect: protocol, listen: vec![], to: None, zone: None };
         written.try_into().expect("a protocol that has a port of its own")
     }
 }
@@ -63,6 +66,7 @@ impl Settings {
     fn apply(&mut self, dialect: Protocol) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres,
+            Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.take(), among: Protocols::named() }),
             Protocol::None => {
                 let to = self.to.take();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)
@@ -76,6 +80,9 @@ impl Settings {
             let message =
                 format!("`to` belongs to dialect = \"none\": {dialect} clients say the name themselves");
             return Err(message);
+        }
+        if self.zone.is_some() {
+            return Err(format!("`zone` belongs to TLS, which dialect = \"{dialect}\" does not offer here"));
         }
         Ok(())
     }

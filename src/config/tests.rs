@@ -34,6 +34,11 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
+    assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
+    let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
+    assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
+    let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
+    assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);

@@ -81,7 +81,7 @@ fn protocol(protocol: Protocol, of: &CoreCounters) -> ProtocolStatus {
     ProtocolStatus {
         protocol,
         accepted: of.accepted.get(),
-        routed: of.routed.get(),
+        routed: std::array::from_fn(|method| of.routed[method].get()),
         refused: std::array::from_fn(|reason| of.refused[reason].get()),
         identify: histogram(&of.identify),
         dial: histogram(&of.dial),

@@ -7,6 +7,7 @@ mod name;
 pub mod none;
 mod opening;
 pub mod postgres;
+pub mod tls;
 
 use std::fmt;
 
@@ -21,18 +22,21 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// Anything in TLS from the first byte.
+    Tls,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Tls, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Tls => "tls",
             Protocol::None => "none",
         }
     }
@@ -41,8 +45,22 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
-            Protocol::None => None,
+            Protocol::Tls | Protocol::None => None,
         }
+    }
+
+    /// What a TLS client calls the protocol in its ALPN extension, where there is such a name (IANA, "TLS ALPN
+    /// Protocol IDs").
+    pub fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Protocol::Postgres => Some(b"postgresql"),
+            Protocol::Tls | Protocol::None => None,
+        }
+    }
+
+    /// The protocol that has this name in ALPN.
+    pub fn of_alpn(name: &[u8]) -> Option<Self> {
+        Protocol::ALL.iter().copied().find(|protocol| protocol.alpn() == Some(name))
     }
 }
 
@@ -64,12 +82,52 @@ impl std::str::FromStr for Protocol {
     }
 }
 
+/// A set of protocols.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Protocols(u32);
+
+impl Protocols {
+    /// All that addons are named in: not [`Protocol::None`], whose addons are reached at a port of their own.
+    pub fn named() -> Self {
+        Protocol::ALL.iter().copied().filter(|protocol| *protocol != Protocol::None).collect()
+    }
+
+    /// Just this one.
+    pub fn only(protocol: Protocol) -> Self {
+        Protocols(1 << protocol as u32)
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(self, protocol: Protocol) -> bool {
+        self.0 & Protocols::only(protocol).0 != 0
+    }
+
+    /// Each of them, in the order of [`Protocol::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Protocol> {
+        Protocol::ALL.iter().copied().filter(move |protocol| self.contains(*protocol))
+    }
+}
+
+impl FromIterator<Protocol> for Protocols {
+    fn from_iter<T: IntoIterator<Item = Protocol>>(protocols: T) -> Self {
+        Protocols(protocols.into_iter().fold(0, |set, protocol| set | Protocols::only(protocol).0))
+    }
+}
+
+impl fmt::Debug for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
 /// What is spoken on a port, with what the configuration says about it; and so how a connection's addon is
 /// found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// PostgreSQL.
     Postgres,
+    /// TLS from the first byte.
+    Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
@@ -79,6 +137,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres => Protocol::Postgres,
+            Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -87,6 +146,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }
@@ -139,6 +199,8 @@ pub enum Step {
 pub struct Identified {
     /// Who is meant.
     pub login: Login,
+    /// How that is known.
+    pub by: By,
     /// How the conversation with the backend begins.
     pub opening: Opening,
     /// What to look for in the backend's first answers while they pass by; not for use with a handshake.
@@ -146,9 +208,37 @@ pub struct Identified {
 }
 
 impl Identified {
-    /// A client who means `login`, whose backend is to be opened like this.
+    /// A client that has logged in as `login`, whose backend is to be opened like this.
     pub fn new(login: Login, opening: Opening) -> Self {
-        Identified { login, opening, watch: None }
+        Identified { login, by: By::Login, opening, watch: None }
+    }
+}
+
+/// How it is known which addon a client means; and so where the addon is looked for, and at which port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By its login: an addon that speaks the dialect's protocol.
+    Login,
+    /// By the host name (SNI) in TLS that has begun inside this protocol: as for a login.
+    HostOf(Protocol),
+    /// By the host name (SNI) in TLS from the first byte: the only addon of that name that speaks one of these, at
+    /// its port for TLS.
+    Host(Protocols),
+    /// By the port that the client came to: any addon of that name.
+    Listener,
+}
+
+impl By {
+    /// The ways that are counted apart, in the order of the metric's labels.
+    pub const METHODS: [&'static str; 3] = ["login", "sni", "listener"];
+
+    /// Which of [`By::METHODS`] it is.
+    pub fn method(self) -> usize {
+        match self {
+            By::Login => 0,
+            By::HostOf(_) | By::Host(_) => 1,
+            By::Listener => 2,
+        }
     }
 }
 

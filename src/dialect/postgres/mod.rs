@@ -9,10 +9,12 @@ mod cancel;
 mod fault;
 mod refusal;
 mod startup;
+mod tls;
 mod watch;
 
 pub use cancel::{CancelKey, CancelRequest};
 pub use startup::Startup;
+pub use tls::open_tls;
 pub use watch::{KeyWatch, Watched};
 
 /// The four bytes at `at`, in network order. The caller has checked the length.

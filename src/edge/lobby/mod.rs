@@ -19,7 +19,7 @@ use socket2::Socket;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::dial::Opened;
+use self::dial::{Opened, Wanted};
 use self::leg::Leg;
 use super::admission::Ticket;
 use super::cancel::CancelTable;
@@ -132,22 +132,22 @@ impl Lobby {
         let protocol = dialect.protocol();
         let identify = at.elapsed();
         self.counters.of(protocol).identify.add(identify);
-        let Identified { login, mut opening, watch } = identified;
-        let Opened { route, open, backend } =
-            match self.open(&client, protocol, &login.name, &mut opening, &input).await {
-                Ok(opened) => opened,
-                Err(Some(refusal)) => {
-                    return self.refuse(client, source, dialect.as_ref(), &refusal).await;
-                }
-                Err(None) => return,
-            };
+        let Identified { login, by, mut opening, watch } = identified;
+        let wanted = Wanted { protocol, name: &login.name, by };
+        let Opened { route, open, backend } = match self.open(&client, wanted, &mut opening, &input).await {
+            Ok(opened) => opened,
+            Err(Some(refusal)) => {
+                return self.refuse(client, source, dialect.as_ref(), &refusal).await;
+            }
+            Err(None) => return,
+        };
         let deadline = Instant::now() + self.limits.dial_timeout.get();
         if client.write_all(&backend.early, deadline).await.is_err() {
             return;
         }
         let dial = at.elapsed() - identify;
         self.counters.of(protocol).dial.add(dial);
-        self.counters.of(protocol).routed.add(1);
+        self.counters.of(protocol).routed[by.method()].add(1);
         drop(ticket);
         let early = backend.early.len() as u64;
         let story = Story { source, accepted: at, identify, dial, replayed: backend.sent, early };

@@ -173,3 +173,39 @@ fn who_cannot_be_served_gets_an_alert() {
     assert_alert(&edge, b"", Alert::InternalError, Reason::TooSlow);
     edge.settle();
 }
+
+#[test]
+fn postgresql_and_tls_on_one_port() {
+    let config = "[limits]\nidentify_timeout = \"500ms\"\nrefusal_linger = \"200ms\"";
+    let edge = TestEdge::speaking("dialect = [\"postgres\", \"tls\"]", config);
+    publish(&edge, Protocol::Postgres, ready(echo()), Some(echo().port()));
+    assert_echoed(&edge, &startup("blog"));
+    assert_echoed(&edge, &hello("rustls-0.23"));
+    assert_echoed(&edge, &[startup("blog"), vec![b'p'; 3000]].concat());
+    let mut socket = connect(&edge);
+    for byte in SSL_REQUEST {
+        socket.write_all(&[byte]).unwrap();
+    }
+    let mut answer = [0];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"N");
+    drop(socket);
+    let counted = |protocol| edge.count(protocol, |of| of.routed.iter().map(|count| count.get()).sum());
+    assert_eq!((counted(Protocol::Postgres), counted(Protocol::Tls)), (2, 1));
+
+    // Who speaks neither is told nothing, nor is who says nothing.
+    for (bytes, reason) in [
+        (&b"*1\r\n$4\r\nPING\r\n"[..], Reason::Malformed),
+        (b"", Reason::TooSlow),
+        (b"\0\0", Reason::TooSlow),
+    ] {
+        let refused = || edge.count(Protocol::Postgres, |of| of.refused[reason as usize].get());
+        let before = refused();
+        let mut socket = connect(&edge);
+        socket.write_all(bytes).unwrap();
+        let mut answer = vec![];
+        socket.read_to_end(&mut answer).unwrap();
+        assert_eq!((answer.len(), refused()), (0, before + 1), "{bytes:?}");
+    }
+    edge.settle();
+}

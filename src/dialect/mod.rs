@@ -7,14 +7,17 @@ mod name;
 pub mod none;
 mod opening;
 pub mod postgres;
+mod shared;
 pub mod tls;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
 pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
 use serde::{Deserialize, Serialize};
+pub use shared::{Recognise, Recognised, Undecided};
 
 /// The protocols that Pierhead can find a name in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +58,16 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(b"postgresql"),
             Protocol::Tls | Protocol::None => None,
+        }
+    }
+
+    /// Tells the protocol by a client's first bytes. None where the server speaks first: such a protocol cannot
+    /// share a port.
+    pub fn recognise(self) -> Option<Recognise> {
+        match self {
+            Protocol::Postgres => Some(postgres::recognise),
+            Protocol::Tls => Some(tls::recognise),
+            Protocol::None => None,
         }
     }
 
@@ -130,15 +143,26 @@ pub enum Speaks {
     Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
+    /// One of these, in all of which the client speaks first. There is at least one.
+    AnyOf(Arc<[Speaks]>),
 }
 
 impl Speaks {
-    /// The protocol, for counters and logs.
+    /// The protocol; the first one where there are several.
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres => Protocol::Postgres,
             Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
+            Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
+        }
+    }
+
+    /// All protocols that are spoken there.
+    pub fn protocols(&self) -> Vec<Protocol> {
+        match self {
+            Speaks::AnyOf(choices) => choices.iter().map(Speaks::protocol).collect(),
+            one => vec![one.protocol()],
         }
     }
 
@@ -148,6 +172,7 @@ impl Speaks {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
             Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
+            Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),
         }
     }
 }
@@ -177,6 +202,12 @@ pub trait Dialect {
     }
 }
 
+impl fmt::Debug for dyn Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialect({})", self.protocol())
+    }
+}
+
 /// What a dialect wants done next.
 #[derive(Debug)]
 pub enum Step {
@@ -184,6 +215,8 @@ pub enum Step {
     NeedMore,
     /// Write this to the client, then call [`Dialect::step`] again.
     Reply(Bytes),
+    /// It is known by now which dialect is spoken: go on with this one and the same input.
+    Become(Box<dyn Dialect>),
     /// The client named an addon.
     Identified(Identified),
     /// The client asks to cancel a query of another connection (PostgreSQL).

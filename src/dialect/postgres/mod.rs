@@ -13,7 +13,7 @@ mod tls;
 mod watch;
 
 pub use cancel::{CancelKey, CancelRequest};
-pub use startup::Startup;
+pub use startup::{Startup, recognise};
 pub use tls::open_tls;
 pub use watch::{KeyWatch, Watched};
 

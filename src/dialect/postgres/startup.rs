@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::fault::{Encryption, Fault};
 use super::refusal::{self, Voice};
 use super::{CancelRequest, KeyWatch, u32_at};
-use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads what a client sends first until it knows whose addon is meant.
 ///
@@ -116,6 +116,19 @@ impl Startup {
         }
         self.voice = Voice::Error;
         Ok(Step::Reply(Bytes::from_static(refusal::NO)))
+    }
+}
+
+/// Whether these are the first bytes of a client that speaks protocol 3 in the clear: a length that begins with
+/// zeros, then the code of a start-up packet or of a request. One that begins with TLS is a TLS client.
+pub fn recognise(first: &[u8]) -> Recognised {
+    if first.iter().take(2).any(|byte| *byte != 0) {
+        return Recognised::NotMine;
+    }
+    match first.get(4..6) {
+        Some([0, 3] | [0x04, 0xd2]) => Recognised::Mine,
+        Some(_) => Recognised::NotMine,
+        None => Recognised::NeedMore,
     }
 }
 

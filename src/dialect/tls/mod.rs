@@ -14,7 +14,8 @@ pub use self::alert::{Alert, Fault};
 pub use self::hello::{ClientHello, HelloReader};
 pub use self::zone::Zone;
 use super::{
-    By, Dialect, Identified, Login, Name, Opening, Protocol, Protocols, Reason, Refusal, Step, postgres,
+    By, Dialect, Identified, Login, Name, Opening, Protocol, Protocols, Reason, Recognised, Refusal, Step,
+    postgres,
 };
 
 /// What a listener says about its TLS.
@@ -68,6 +69,11 @@ impl Dialect for Sni {
     fn identify_bytes_max(&self) -> usize {
         Gate::BYTES_MAX
     }
+}
+
+/// Whether these are the first bytes of a TLS client: a handshake record.
+pub fn recognise(first: &[u8]) -> Recognised {
+    Recognised::by_magic(first, b"\x16\x03")
 }
 
 /// Lets TLS clients pass that name an addon. Also for dialects in which a client can ask for TLS.

@@ -121,7 +121,7 @@ impl Lobby {
         let Accepted { socket, source, mut dialect, at, ticket } = accepted;
         let client = Leg::new(socket);
         let mut input = BytesMut::new();
-        let identified = match self.identify(&client, dialect.as_mut(), &mut input, at).await {
+        let identified = match self.identify(&client, &mut dialect, &mut input, at).await {
             Outcome::Identified(identified) => identified,
             Outcome::Cancel(request) => return self.cancel(client, request, ticket).await,
             Outcome::Refuse(refusal) => {
@@ -160,7 +160,7 @@ impl Lobby {
     async fn identify(
         &self,
         client: &Leg,
-        dialect: &mut dyn Dialect,
+        dialect: &mut Box<dyn Dialect>,
         input: &mut BytesMut,
         accepted: std::time::Instant,
     ) -> Outcome {
@@ -173,6 +173,10 @@ impl Lobby {
                     Ok(()) => continue,
                     Err(_) => return Outcome::Gone,
                 },
+                Step::Become(known) => {
+                    *dialect = known;
+                    continue;
+                }
                 Step::Identified(identified) => return Outcome::Identified(identified),
                 Step::Cancel(request) => return Outcome::Cancel(request),
                 Step::Refuse(refusal) => return Outcome::Refuse(refusal),

@@ -6,9 +6,11 @@ mod hellos;
 
 use std::fs;
 
-use hellos::{Outcome, check_hello, code, converse, in_records};
-use pierhead::dialect::tls::Alert;
-use pierhead::dialect::{self, By, Protocol, Protocols, Reason};
+use bytes::BytesMut;
+use hellos::{Outcome, check_hello, code, converse, converse_after_ssl_request, converse_with, in_records};
+use pierhead::dialect::postgres::Startup;
+use pierhead::dialect::tls::{Alert, StartTls};
+use pierhead::dialect::{self, By, Dialect, Protocol, Protocols, Reason, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -65,6 +67,46 @@ fn real_clients_are_understood_wherever_their_bytes_are_cut() {
             assert_eq!(converse(&hello[..cut], &[]), Outcome::Open, "{client} up to {cut}");
         }
     }
+}
+
+#[test]
+fn postgresql_lets_a_client_begin_tls_or_begin_with_it() {
+    for (client, name) in CLIENTS {
+        let hello = corpus(client);
+        let expected =
+            Outcome::Named { name: name.into(), by: By::HostOf(Protocol::Postgres), length: hello.len() };
+        for cut in 0..hello.len() {
+            assert_eq!(converse_after_ssl_request(&hello, &[cut]), expected, "{client} cut at {cut}");
+        }
+        // Without a request, only who says by ALPN that it means PostgreSQL.
+        let mut direct = Startup::offering(&StartTls::Passthrough(None));
+        let direct = converse_with(&mut direct, &hello, &[1, 100]);
+        match POSTGRES.contains(&client) {
+            true => assert_eq!(direct, expected, "{client}"),
+            false => assert!(
+                matches!(direct, Outcome::Refused { reason: Reason::Malformed, alert: 120, .. }),
+                "{client}: {direct:?}"
+            ),
+        }
+    }
+    let refused = converse_after_ssl_request(&corpus(NO_SNI), &[]);
+    assert!(
+        matches!(refused, Outcome::Refused { reason: Reason::UnknownName, alert: 109, .. }),
+        "{refused:?}"
+    );
+    // What comes along with the request was not encrypted, so it may be anybody's (CVE-2021-23214).
+    let mut dialect = Startup::offering(&StartTls::Passthrough(None));
+    let at_once = [b"\0\0\0\x08\x04\xd2\x16\x2f", &corpus("psycopg-3.3-direct-tls")[..]].concat();
+    match dialect.step(&mut BytesMut::from(&at_once[..])) {
+        Step::Refuse(refusal) => {
+            assert_eq!(refusal.reason, Reason::PlaintextInjection);
+            assert!(dialect.refuse(&refusal).starts_with(b"NE"), "declined, and told why");
+        }
+        other => panic!("{other:?}"),
+    }
+    // In the clear after all.
+    let refused = converse_after_ssl_request(b"\0\0\0\x08\0\x03\0\0", &[]);
+    assert!(matches!(refused, Outcome::Refused { reason: Reason::Malformed, alert: 10, .. }), "{refused:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod control;
 mod end_to_end {
     mod bulk;
     mod cancel;
+    mod certificate;
     mod clients;
     mod drivers;
     mod engine;
@@ -17,4 +18,5 @@ mod end_to_end {
     mod logins;
     mod shutdown;
     mod stage;
+    mod tls;
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
-use crate::dialect::tls::{self, Zone};
+use crate::dialect::tls::{self, StartTls, Zone};
 use crate::dialect::{Name, Protocol, Protocols, Speaks};
 
 /// One port of the edge.
@@ -25,6 +25,8 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    #[serde(default)]
+    tls: TlsMode,
     zone: Option<Zone>,
 }
 
@@ -34,15 +36,27 @@ struct Dialects(Vec<Protocol>);
 /// What a listener's table says to its dialects.
 struct Settings {
     to: Option<Name>,
+    tls: TlsMode,
     zone: Option<Zone>,
+}
+
+/// What becomes of clients that ask for TLS inside another protocol.
+#[derive(Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TlsMode {
+    /// They are told that there is none.
+    #[default]
+    Off,
+    /// They are led by host name, and passed through.
+    Passthrough,
 }
 
 impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect: Dialects(dialects), mut listen, to, zone } = written;
-        let settings = Settings { to, zone };
+        let WrittenListener { dialect: Dialects(dialects), mut listen, to, tls, zone } = written;
+        let settings = Settings { to, tls, zone };
         settings.check(&dialects)?;
         let speaks = match dialects[..] {
             [dialect] => settings.apply(dialect, Protocols::named())?,
@@ -74,7 +88,7 @@ impl ListenerConfig {
     /// A port for `protocol` without further settings.
     pub(super) fn default_of(protocol: Protocol) -> Self {
         let dialect = Dialects(vec![protocol]);
-        let written = WrittenListener { dialect, listen: vec![], to: None, zone: None };
+        let written = WrittenListener { dialect, listen: vec![], to: None, tls: TlsMode::Off, zone: None };
         written.try_into().expect("a protocol that has a port of its own")
     }
 }
@@ -88,8 +102,13 @@ impl Settings {
                 "`to` belongs to dialect = \"none\": {spoken} clients say the name themselves"
             ));
         }
-        if self.zone.is_some() && !dialects.contains(&Protocol::Tls) {
-            return Err(format!("`zone` belongs to TLS, which {spoken} does not offer here"));
+        if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
+            return Err(format!("`tls` belongs to dialects that can ask for it: postgres, not {spoken}"));
+        }
+        if self.zone.is_some() && self.tls == TlsMode::Off && !dialects.contains(&Protocol::Tls) {
+            return Err(format!(
+                "`zone` belongs to TLS, which {spoken} does not offer without tls = \"passthrough\""
+            ));
         }
         Ok(())
     }
@@ -98,13 +117,20 @@ impl Settings {
     /// speak one of `among`.
     fn apply(&self, dialect: Protocol, among: Protocols) -> Result<Speaks, String> {
         Ok(match dialect {
-            Protocol::Postgres => Speaks::Postgres,
+            Protocol::Postgres => Speaks::Postgres(self.start_tls()),
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),
             Protocol::None => {
                 let to = self.to.clone();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)
             }
         })
+    }
+
+    fn start_tls(&self) -> StartTls {
+        match self.tls {
+            TlsMode::Off => StartTls::Off,
+            TlsMode::Passthrough => StartTls::Passthrough(self.zone.clone()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::dialect::Speaks;
+use crate::dialect::tls::StartTls;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("p.toml")).map_err(|error| error.to_string())
@@ -40,6 +41,11 @@ fn errors_say_where_and_what_was_expected() {
     assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
     let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
     assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
+    let tls = |dialect: &str, mode: &str| {
+        format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
+    };
+    assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
+    assert_error(&tls("tls", "passthrough"), "1:1", &["`tls` belongs to dialects that can ask for it"]);
     let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
     assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
     assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
@@ -67,6 +73,11 @@ fn dialects_that_share_a_port() {
     let Speaks::Tls(tls) = &choices[0] else { panic!() };
     assert_eq!(tls.among, protocols.into_iter().collect(), "a shared port is for those who share it");
     assert!(tls.zone.is_some());
+    let zone = "[[listener]]\ndialect = \"postgres\"\ntls = \"passthrough\"\nzone = \"db.example.com\"";
+    let Speaks::Postgres(StartTls::Passthrough(zone)) = &parse(zone).unwrap().listeners[0].speaks else {
+        panic!()
+    };
+    assert!(zone.is_some());
     let alone = parse("[[listener]]\ndialect = [\"postgres\"]").unwrap();
     assert_eq!(alone.listeners, Config::default().listeners);
 }

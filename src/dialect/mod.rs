@@ -138,7 +138,7 @@ impl fmt::Debug for Protocols {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// PostgreSQL.
-    Postgres,
+    Postgres(tls::StartTls),
     /// TLS from the first byte.
     Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
@@ -151,7 +151,7 @@ impl Speaks {
     /// The protocol; the first one where there are several.
     pub fn protocol(&self) -> Protocol {
         match self {
-            Speaks::Postgres => Protocol::Postgres,
+            Speaks::Postgres(_) => Protocol::Postgres,
             Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
             Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
@@ -169,7 +169,7 @@ impl Speaks {
     /// A fresh dialect for one connection.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
-            Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
             Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
             Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),

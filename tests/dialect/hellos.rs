@@ -3,12 +3,22 @@
 
 use bytes::BytesMut;
 
-use crate::dialect::tls::{Alert, Settings, Sni};
-use crate::dialect::{By, Dialect, Opening, Protocols, Reason, Refusal, Step};
+use crate::dialect::postgres::Startup;
+use crate::dialect::tls::{Alert, Settings, Sni, StartTls};
+use crate::dialect::{By, Dialect, Opening, Protocol, Protocols, Reason, Refusal, Step};
 
-/// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time.
+/// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time; and a
+/// client that has been let begin TLS by PostgreSQL is understood alike.
 pub fn check_hello(stream: &[u8], cuts: &[usize]) {
-    assert_eq!(converse(stream, cuts), converse(stream, &(0..stream.len()).collect::<Vec<_>>()));
+    let outcome = converse(stream, cuts);
+    assert_eq!(outcome, converse(stream, &(0..stream.len()).collect::<Vec<_>>()));
+    let started = match outcome {
+        Outcome::Named { name, length, .. } => {
+            Outcome::Named { name, by: By::HostOf(Protocol::Postgres), length }
+        }
+        same => same,
+    };
+    assert_eq!(converse_after_ssl_request(stream, cuts), started);
 }
 
 /// What became of a client, in a form that can be compared.
@@ -22,9 +32,21 @@ pub enum Outcome {
     Refused { reason: Reason, detail: String, alert: u8 },
 }
 
-/// Feeds `stream` in chunks that end at `cuts` (in any order, any may lie outside).
+/// A client of the TLS dialect, whose `stream` comes in chunks that end at `cuts` (in any order, any may lie outside).
 pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
-    let mut dialect = Sni::new(&Settings { zone: None, among: Protocols::named() });
+    converse_with(&mut Sni::new(&Settings { zone: None, among: Protocols::named() }), stream, cuts)
+}
+
+/// A client of the PostgreSQL dialect that has asked for TLS first.
+pub fn converse_after_ssl_request(stream: &[u8], cuts: &[usize]) -> Outcome {
+    let mut dialect = Startup::offering(&StartTls::Passthrough(None));
+    let mut request = BytesMut::from(&b"\0\0\0\x08\x04\xd2\x16\x2f"[..]);
+    assert!(matches!(dialect.step(&mut request), Step::Reply(yes) if yes == "S") && request.is_empty());
+    converse_with(&mut dialect, stream, cuts)
+}
+
+/// A client of any dialect that expects a ClientHello.
+pub fn converse_with(dialect: &mut dyn Dialect, stream: &[u8], cuts: &[usize]) -> Outcome {
     let mut input = BytesMut::new();
     assert!(matches!(dialect.step(&mut input), Step::NeedMore), "nothing said, nothing decided");
     let mut ends: Vec<usize> = cuts.iter().copied().filter(|&cut| cut < stream.len()).collect();
@@ -46,7 +68,7 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
                 return Outcome::Named { name, by: found.by, length };
             }
             Step::Refuse(refusal) => {
-                let alert = alert(&dialect, &refusal);
+                let alert = alert(dialect, &refusal);
                 return Outcome::Refused { reason: refusal.reason, detail: refusal.detail, alert };
             }
             other => panic!("{other:?}"),
@@ -54,13 +76,13 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
         assert!(input.len() < dialect.identify_bytes_max(), "more is waited for than a ClientHello can hold");
     }
     for reason in Reason::ALL {
-        alert(&dialect, &Refusal::new(reason, ""));
+        alert(dialect, &Refusal::new(reason, ""));
     }
     Outcome::Open
 }
 
 /// The alert that a refused client gets, checked for being one.
-fn alert(dialect: &Sni, refusal: &Refusal) -> u8 {
+fn alert(dialect: &dyn Dialect, refusal: &Refusal) -> u8 {
     let said = dialect.refuse(refusal);
     let [21, 3, 3, 0, 2, 2, alert] = said[..] else { panic!("{said:?} is no fatal alert") };
     alert

@@ -3,7 +3,7 @@
 //! whose query a later cancel request is about.
 //!
 //! Where a choice is left open the server's own behaviour decides (`backend_startup.c`): a client must not
-//! be able to tell the edge from a PostgreSQL server that has no TLS.
+//! be able to tell the edge from a PostgreSQL server - one that has no TLS, where none is offered.
 
 mod cancel;
 mod fault;

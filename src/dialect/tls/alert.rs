@@ -15,7 +15,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) const fn new(alert: Alert, what: &'static str) -> Self {
+    /// A fault that is told by this alert.
+    pub const fn new(alert: Alert, what: &'static str) -> Self {
         Fault { alert, what }
     }
 }

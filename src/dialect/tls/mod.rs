@@ -27,6 +27,26 @@ pub struct Settings {
     pub among: Protocols,
 }
 
+/// What becomes of clients that ask for TLS inside another protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StartTls {
+    /// They are told that there is none.
+    #[default]
+    Off,
+    /// They are led by host name, and passed through.
+    Passthrough(Option<Zone>),
+}
+
+impl StartTls {
+    /// The gate for one connection, if TLS is offered.
+    pub fn gate(&self) -> Option<Gate> {
+        match self {
+            StartTls::Off => None,
+            StartTls::Passthrough(zone) => Some(Gate::new(zone.clone())),
+        }
+    }
+}
+
 /// The dialect of a port where TLS is spoken from the first byte.
 #[derive(Debug)]
 pub struct Sni {

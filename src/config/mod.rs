@@ -63,7 +63,7 @@ impl Default for Config {
             control: ControlConfig::default(),
             log: LogConfig::default(),
             docker: DockerConfig::default(),
-            listeners: vec![ListenerConfig::default_of(Protocol::Postgres)],
+            listeners: ListenerConfig::defaults(),
             cores: Cores::default(),
             limits: Limits::default(),
             tcp: TcpConfig::default(),
@@ -176,9 +176,13 @@ impl TryFrom<WrittenListener> for ListenerConfig {
 }
 
 impl ListenerConfig {
-    fn default_of(protocol: Protocol) -> Self {
-        let written = WrittenListener { dialect: protocol, to: None, listen: vec![] };
-        written.try_into().expect("a protocol that has a port of its own")
+    /// One for every protocol that has a port of its own.
+    fn defaults() -> Vec<Self> {
+        let of = |protocol: &Protocol| {
+            let written = WrittenListener { dialect: *protocol, to: None, listen: vec![] };
+            ListenerConfig::try_from(written).ok()
+        };
+        Protocol::ALL.iter().filter_map(of).collect()
     }
 }
 

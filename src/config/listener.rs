@@ -51,10 +51,13 @@ impl TryFrom<WrittenListener> for ListenerConfig {
 }
 
 impl ListenerConfig {
-    /// A port for `protocol` without further settings.
-    pub(super) fn default_of(protocol: Protocol) -> Self {
-        let written = WrittenListener { dialect: protocol, listen: vec![], to: None };
-        written.try_into().expect("a protocol that has a port of its own")
+    /// One for every protocol that has a port of its own.
+    pub(super) fn defaults() -> Vec<Self> {
+        let of = |protocol: &Protocol| {
+            let written = WrittenListener { dialect: *protocol, listen: vec![], to: None };
+            ListenerConfig::try_from(written).ok()
+        };
+        Protocol::ALL.iter().filter_map(of).collect()
     }
 }
 
@@ -63,6 +66,7 @@ impl Settings {
     fn apply(&mut self, dialect: Protocol) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres,
+            Protocol::Redis => Speaks::Redis,
             Protocol::None => {
                 let to = self.to.take();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)

@@ -7,6 +7,8 @@ mod name;
 pub mod none;
 mod opening;
 pub mod postgres;
+pub mod redis;
+mod words;
 
 use std::fmt;
 
@@ -21,18 +23,21 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// Redis and Valkey, RESP 2 and 3.
+    Redis,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Redis => "redis",
             Protocol::None => "none",
         }
     }
@@ -41,6 +46,7 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Redis => Some(6379),
             Protocol::None => None,
         }
     }
@@ -70,6 +76,8 @@ impl std::str::FromStr for Protocol {
 pub enum Speaks {
     /// PostgreSQL.
     Postgres,
+    /// Redis and Valkey.
+    Redis,
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
@@ -79,6 +87,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres => Protocol::Postgres,
+            Speaks::Redis => Protocol::Redis,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -87,6 +96,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }
@@ -110,6 +120,13 @@ pub trait Dialect {
     /// The protocol's own words for a refusal, at the point where this connection stands. Empty where the
     /// protocol has none: then the connection is just closed.
     fn refuse(&self, refusal: &Refusal) -> Bytes;
+
+    /// What a refused client is told that goes on talking, until the connection is closed. `input` is what it
+    /// has sent behind what was judged; whole messages are taken off its front, and each gets its answer.
+    /// `None`: nothing more is said. That is the default: most clients listen once they are refused.
+    fn answer_refused(&self, _refusal: &Refusal, _input: &mut BytesMut) -> Option<Bytes> {
+        None
+    }
 
     /// How many bytes a client may send before it is identified.
     fn identify_bytes_max(&self) -> usize {

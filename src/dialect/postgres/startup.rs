@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::fault::{Encryption, Fault};
 use super::refusal::{self, Voice};
 use super::{CancelRequest, KeyWatch, u32_at};
+use crate::dialect::words::TLS_HANDSHAKE;
 use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Refusal, Step};
 
 /// Reads what a client sends first until it knows whose addon is meant.
@@ -59,6 +60,7 @@ impl Startup {
     fn packet(&mut self, input: &mut BytesMut) -> Result<Option<(u32, Bytes)>, Fault> {
         match input.first() {
             None | Some(0) => {}
+            // No packet can begin with it: it would be hundreds of megabytes long.
             Some(&TLS_HANDSHAKE) if !self.tls_asked && !self.gss_asked => {
                 self.voice = Voice::Alert;
                 return Err(Fault::DirectTls);
@@ -151,9 +153,6 @@ const PROTOCOL_MAJOR: u32 = 3;
 const CANCEL_REQUEST: u32 = 80877102;
 const SSL_REQUEST: u32 = 80877103;
 const GSSENC_REQUEST: u32 = 80877104;
-
-/// The first byte of a ClientHello. No packet can begin with it: it would be hundreds of megabytes long.
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Length and code.
 const PACKET_LEN_MIN: u32 = 8;

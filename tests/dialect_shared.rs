@@ -61,11 +61,13 @@ fn decided(dialect: &mut dyn Dialect, input: &mut BytesMut) -> Option<Result<Pro
 
 #[test]
 fn every_client_finds_its_dialect_in_a_few_bytes() {
-    for list in ["[\"postgres\", \"tls\"]", "[\"tls\", \"postgres\"]"] {
+    for list in ["[\"postgres\", \"redis\", \"tls\"]", "[\"tls\", \"redis\", \"postgres\"]"] {
         let speaks = speaks(list);
-        for (protocol, name) in [(Protocol::Postgres, "postgres"), (Protocol::Tls, "tls")] {
+        for (protocol, name) in
+            [(Protocol::Postgres, "postgres"), (Protocol::Redis, "redis"), (Protocol::Tls, "tls")]
+        {
             for first in clients(name) {
-                // One of the PostgreSQL clients begins with TLS.
+                // Some clients of the others begin with TLS.
                 let expected = if first[0] == 0x16 { Protocol::Tls } else { protocol };
                 let (found, bytes) = become_of(&speaks, &first);
                 assert_eq!(found, Ok(expected), "{first:?}");
@@ -86,7 +88,7 @@ proptest! {
     fn recognisers_do_not_change_their_minds_nor_quarrel(
         first in prop_oneof![
             vec(any::<u8>(), 0..40),
-            vec(prop_oneof![Just(0), Just(3), Just(0x16), Just(0x04), Just(0xd2)], 0..12),
+            vec(prop_oneof![Just(0), Just(3), Just(0x16), Just(0x04), Just(0xd2), Just(b'*'), Just(b'1')], 0..12),
         ],
     ) {
         let mut owners = 0;
@@ -104,7 +106,7 @@ proptest! {
     /// However the bytes are cut, the same is decided.
     #[test]
     fn the_decision_does_not_depend_on_the_cuts(first in vec(any::<u8>(), 16..40), whole in any::<bool>()) {
-        let speaks = speaks("[\"postgres\", \"tls\"]");
+        let speaks = speaks("[\"postgres\", \"redis\", \"tls\"]");
         let (byte_by_byte, at) = become_of(&speaks, &first);
         let end = if whole { first.len() } else { at };
         let decision = decided(&mut *speaks.dialect(), &mut BytesMut::from(&first[..end]));

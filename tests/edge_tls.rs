@@ -209,3 +209,18 @@ fn postgresql_and_tls_on_one_port() {
     }
     edge.settle();
 }
+
+#[test]
+fn a_name_that_two_addons_have() {
+    let (alone, with_redis) = (edge(""), TestEdge::speaking("dialect = [\"redis\", \"tls\"]", ""));
+    for edge in [&alone, &with_redis] {
+        publish(edge, Protocol::Postgres, ready(backend(&SSL_REQUEST, b"S")), None);
+        publish(edge, Protocol::Redis, ready(free_address()), Some(echo().port()));
+    }
+    // On a port that is shared with Redis it is Redis that is meant.
+    assert_echoed(&with_redis, &hello("openssl-3.0"));
+    assert_alert(&alone, &hello("openssl-3.0"), Alert::UnrecognizedName, Reason::UnknownName);
+    assert_echoed(&alone, &hello("psycopg-3.3-direct-tls"));
+    publish(&alone, Protocol::Tls, ready(echo()), None);
+    assert_echoed(&alone, &hello("openssl-3.0"));
+}

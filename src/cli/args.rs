@@ -157,9 +157,9 @@ pub enum Verb {
     Explain {
         /// What a client would log in as
         login: String,
-        /// The protocol of the port
-        #[arg(long, default_value = "postgres")]
-        protocol: Protocol,
+        /// The protocol of the port [default: the one that the addon speaks]
+        #[arg(long)]
+        protocol: Option<Protocol>,
     },
     /// Look whether this host has what Pierhead needs, and what to do where it has not
     #[command(after_help = "Example: pierhead doctor")]

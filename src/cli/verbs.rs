@@ -175,8 +175,14 @@ async fn logs(client: &Client, name: &Name, follow: bool, tail: Option<u32>) -> 
     Ok(())
 }
 
-async fn explain(client: &Client, login: &str, protocol: Protocol, json: bool) -> Result<ExitCode, Failure> {
-    let path = format!("/v1/explain?login={}&protocol={protocol}", escaped(login));
+async fn explain(
+    client: &Client,
+    login: &str,
+    protocol: Option<Protocol>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let protocol = protocol.map_or(String::new(), |protocol| format!("&protocol={protocol}"));
+    let path = format!("/v1/explain?login={}{protocol}", escaped(login));
     let explanation: Explanation = client.get(&path).await?;
     if json {
         show::json(&explanation)?;

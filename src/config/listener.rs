@@ -85,11 +85,15 @@ impl ListenerConfig {
             .flat_map(move |address| protocols.clone().into_iter().map(|protocol| (protocol, *address)))
     }
 
-    /// A port for `protocol` without further settings.
-    pub(super) fn default_of(protocol: Protocol) -> Self {
-        let dialect = Dialects(vec![protocol]);
-        let written = WrittenListener { dialect, listen: vec![], to: None, tls: TlsMode::Off, zone: None };
-        written.try_into().expect("a protocol that has a port of its own")
+    /// One for every protocol that has a port of its own.
+    pub(super) fn defaults() -> Vec<Self> {
+        let of = |protocol: &Protocol| {
+            let dialect = Dialects(vec![*protocol]);
+            let written =
+                WrittenListener { dialect, listen: vec![], to: None, tls: TlsMode::Off, zone: None };
+            ListenerConfig::try_from(written).ok()
+        };
+        Protocol::ALL.iter().filter_map(of).collect()
     }
 }
 
@@ -118,6 +122,7 @@ impl Settings {
     fn apply(&self, dialect: Protocol, among: Protocols) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
+            Protocol::Redis => Speaks::Redis,
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),
             Protocol::None => {
                 let to = self.to.clone();

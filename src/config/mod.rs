@@ -15,7 +15,7 @@ pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
 pub use self::listener::ListenerConfig;
 pub use self::units::{Millis, Size};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::Name;
 use serde::Deserialize;
 
 /// Where the configuration is looked for when nobody names a file.
@@ -65,7 +65,7 @@ impl Default for Config {
             control: ControlConfig::default(),
             log: LogConfig::default(),
             docker: DockerConfig::default(),
-            listeners: vec![ListenerConfig::default_of(Protocol::Postgres)],
+            listeners: ListenerConfig::defaults(),
             cores: Cores::default(),
             limits: Limits::default(),
             tcp: TcpConfig::default(),

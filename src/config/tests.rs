@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::dialect::Speaks;
 use crate::dialect::tls::StartTls;
+use crate::dialect::{Protocol, Speaks};
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("p.toml")).map_err(|error| error.to_string())
@@ -79,7 +79,7 @@ fn dialects_that_share_a_port() {
     };
     assert!(zone.is_some());
     let alone = parse("[[listener]]\ndialect = [\"postgres\"]").unwrap();
-    assert_eq!(alone.listeners, Config::default().listeners);
+    assert_eq!(alone.listeners[..], Config::default().listeners[..1]);
 }
 
 #[test]
@@ -95,12 +95,22 @@ fn core_overrides_by_cpu_in_both_forms() {
 }
 
 #[test]
+fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
+    let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
+    let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
+    assert_eq!(ports, [5432, 6379]);
+    let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
+    assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
+}
+
+#[test]
 fn variables_come_before_the_file() {
     let mut config = parse("data_dir = \"/file\"").unwrap();
     config
         .apply_variables(|name| match name {
             "PIERHEAD_DATA_DIR" => Some("/env".into()),
             "PIERHEAD_PORT_POSTGRES" => Some("6000".into()),
+            "PIERHEAD_PORT_REDIS" => Some("6001".into()),
             "PIERHEAD_IMAGE_POSTGRES" => Some("pierhead/postgres:15".into()),
             _ => None,
         })
@@ -108,6 +118,7 @@ fn variables_come_before_the_file() {
     assert_eq!(config.data_dir, Path::new("/env"));
     assert_eq!(config.listeners[0].listen[0].port(), 6000);
     assert_eq!(config.local_address(Protocol::Postgres).unwrap().to_string(), "127.0.0.1:6000");
+    assert_eq!(config.local_address(Protocol::Redis).unwrap().to_string(), "127.0.0.1:6001");
     assert_eq!(config.kinds["postgres"].image, "pierhead/postgres:15");
 
     let error = config.apply_variables(|name| (name == "PIERHEAD_PORT_POSTGRES").then(|| "x".into()));

@@ -59,6 +59,18 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
     conclude(steps, target)
 }
 
+/// What somebody speaks who logs in like this: the protocol of the addon, else that of the edge's first port.
+pub fn likely_protocol(api: &Api, login: &str) -> Protocol {
+    let name = Login::parse(login.as_bytes()).ok().map(|login| login.name);
+    let routed = |name: &Name| {
+        Protocol::ALL.iter().copied().find(|protocol| api.table.lookup(*protocol, name.as_str()).is_some())
+    };
+    let created = |name: &Name| Some(api.store.addon(name).ok()??.protocol);
+    let known = name.as_ref().and_then(|name| routed(name).or_else(|| created(name)));
+    let first = || api.edge.listeners().first().map(|listener| listener.protocol);
+    known.or_else(first).unwrap_or(Protocol::ALL[0])
+}
+
 fn no_route(api: &Api, name: &Name, protocol: Protocol) -> Check {
     let labelled = |id: &str| {
         let container = api.watch.book().container(id)?;

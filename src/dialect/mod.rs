@@ -3,16 +3,20 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+mod by;
 mod name;
 pub mod none;
 mod opening;
 pub mod postgres;
+pub mod redis;
 mod shared;
 pub mod tls;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use by::{By, Protocols};
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
 pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
@@ -25,6 +29,8 @@ pub use shared::{Recognise, Recognised, Undecided};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// Redis and Valkey, RESP 2 and 3.
+    Redis,
     /// Anything in TLS from the first byte.
     Tls,
     /// Any: the listener says who is meant.
@@ -33,12 +39,14 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Tls, Protocol::None];
+    pub const ALL: &'static [Protocol] =
+        &[Protocol::Postgres, Protocol::Redis, Protocol::Tls, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Redis => "redis",
             Protocol::Tls => "tls",
             Protocol::None => "none",
         }
@@ -48,6 +56,7 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Redis => Some(6379),
             Protocol::Tls | Protocol::None => None,
         }
     }
@@ -57,7 +66,7 @@ impl Protocol {
     pub fn alpn(self) -> Option<&'static [u8]> {
         match self {
             Protocol::Postgres => Some(b"postgresql"),
-            Protocol::Tls | Protocol::None => None,
+            Protocol::Redis | Protocol::Tls | Protocol::None => None,
         }
     }
 
@@ -66,6 +75,7 @@ impl Protocol {
     pub fn recognise(self) -> Option<Recognise> {
         match self {
             Protocol::Postgres => Some(postgres::recognise),
+            Protocol::Redis => Some(redis::recognise),
             Protocol::Tls => Some(tls::recognise),
             Protocol::None => None,
         }
@@ -95,50 +105,14 @@ impl std::str::FromStr for Protocol {
     }
 }
 
-/// A set of protocols.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Protocols(u32);
-
-impl Protocols {
-    /// All that addons are named in: not [`Protocol::None`], whose addons are reached at a port of their own.
-    pub fn named() -> Self {
-        Protocol::ALL.iter().copied().filter(|protocol| *protocol != Protocol::None).collect()
-    }
-
-    /// Just this one.
-    pub fn only(protocol: Protocol) -> Self {
-        Protocols(1 << protocol as u32)
-    }
-
-    /// Whether it is one of them.
-    pub fn contains(self, protocol: Protocol) -> bool {
-        self.0 & Protocols::only(protocol).0 != 0
-    }
-
-    /// Each of them, in the order of [`Protocol::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Protocol> {
-        Protocol::ALL.iter().copied().filter(move |protocol| self.contains(*protocol))
-    }
-}
-
-impl FromIterator<Protocol> for Protocols {
-    fn from_iter<T: IntoIterator<Item = Protocol>>(protocols: T) -> Self {
-        Protocols(protocols.into_iter().fold(0, |set, protocol| set | Protocols::only(protocol).0))
-    }
-}
-
-impl fmt::Debug for Protocols {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
-    }
-}
-
 /// What is spoken on a port, with what the configuration says about it; and so how a connection's addon is
 /// found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// PostgreSQL.
     Postgres(tls::StartTls),
+    /// Redis and Valkey.
+    Redis,
     /// TLS from the first byte.
     Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
@@ -152,6 +126,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres(_) => Protocol::Postgres,
+            Speaks::Redis => Protocol::Redis,
             Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
             Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
@@ -170,6 +145,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
+            Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
             Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),
@@ -195,6 +171,13 @@ pub trait Dialect {
     /// The protocol's own words for a refusal, at the point where this connection stands. Empty where the
     /// protocol has none: then the connection is just closed.
     fn refuse(&self, refusal: &Refusal) -> Bytes;
+
+    /// What a refused client is told that goes on talking, until the connection is closed. `input` is what it
+    /// has sent behind what was judged; whole messages are taken off its front, and each gets its answer.
+    /// `None`: nothing more is said. That is the default: most clients listen once they are refused.
+    fn answer_refused(&self, _refusal: &Refusal, _input: &mut BytesMut) -> Option<Bytes> {
+        None
+    }
 
     /// How many bytes a client may send before it is identified.
     fn identify_bytes_max(&self) -> usize {
@@ -244,34 +227,6 @@ impl Identified {
     /// A client that has logged in as `login`, whose backend is to be opened like this.
     pub fn new(login: Login, opening: Opening) -> Self {
         Identified { login, by: By::Login, opening, watch: None }
-    }
-}
-
-/// How it is known which addon a client means; and so where the addon is looked for, and at which port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// By its login: an addon that speaks the dialect's protocol.
-    Login,
-    /// By the host name (SNI) in TLS that has begun inside this protocol: as for a login.
-    HostOf(Protocol),
-    /// By the host name (SNI) in TLS from the first byte: the only addon of that name that speaks one of these, at
-    /// its port for TLS.
-    Host(Protocols),
-    /// By the port that the client came to: any addon of that name.
-    Listener,
-}
-
-impl By {
-    /// The ways that are counted apart, in the order of the metric's labels.
-    pub const METHODS: [&'static str; 3] = ["login", "sni", "listener"];
-
-    /// Which of [`By::METHODS`] it is.
-    pub fn method(self) -> usize {
-        match self {
-            By::Login => 0,
-            By::HostOf(_) | By::Host(_) => 1,
-            By::Listener => 2,
-        }
     }
 }
 

@@ -23,6 +23,7 @@ pub fn image() -> String {
 pub struct Pierhead {
     pub dir: TempDir,
     pub port: u16,
+    pub redis_port: u16,
     /// Begins the name of everything that the test makes.
     pub prefix: String,
     child: Option<Child>,
@@ -62,7 +63,8 @@ impl Pierhead {
         File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
         let prefix = format!("ct-{:02x}{:02x}{:02x}", random[0], random[1], random[2]);
         let port = free_port(u16::from_be_bytes([random[0], random[1]]));
-        let pierhead = Pierhead { dir, port, prefix, child: None, runs: 0, docker_host: None };
+        let redis_port = free_port(port + 1);
+        let pierhead = Pierhead { dir, port, redis_port, prefix, child: None, runs: 0, docker_host: None };
         pierhead.configure(&image());
         pierhead
     }
@@ -78,10 +80,11 @@ impl Pierhead {
     /// Writes the configuration, with this image for the kind `postgres`.
     pub fn configure(&self, image: &str) {
         let dir = self.dir.path().display();
-        let port = self.port;
+        let (port, redis_port) = (self.port, self.redis_port);
         let text = format!(
             "data_dir = \"{dir}/data\"\n[control]\nsocket = \"{dir}/run/control.sock\"\nmode = \"0600\"\n\
              [[listener]]\ndialect = \"postgres\"\nlisten = [\"127.0.0.1:{port}\"]\n\
+             [[listener]]\ndialect = \"redis\"\nlisten = [\"127.0.0.1:{redis_port}\"]\n\
              [core]\nbuffers = 64\n\
              [plan.small]\ncpus = 0.5\nmemory = \"256MiB\"\npids = 100\nconnections_max = 50\n\
              [plan.odd]\n[kind.postgres]\nimage = \"{image}\"\n"
@@ -276,9 +279,10 @@ impl Drop for Pierhead {
 
 const LOG_LINES_SHOWN: usize = 60;
 
-/// A port that can be listened on again and again: below those that the kernel gives to clients.
-pub fn free_port(random: u16) -> u16 {
-    let ports = (0..1000).map(|n| 20_000 + (random % 11_000).wrapping_add(n));
+/// A port that can be listened on again and again: below those that the kernel gives to clients. It is looked for from
+/// `first` on.
+pub fn free_port(first: u16) -> u16 {
+    let ports = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
     ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 

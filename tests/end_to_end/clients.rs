@@ -40,6 +40,13 @@ fn libpq(program: &str, host: &str, port: u16, name: &str, password: &str) -> Pr
     Program(command)
 }
 
+/// redis-cli.
+pub fn redis_cli(host: &str, port: u16, name: &str, password: &str) -> Program {
+    let mut command = Command::new("redis-cli");
+    command.args(["-h", host, "-p", &port.to_string(), "--user", name]).env("REDISCLI_AUTH", password);
+    Program(command)
+}
+
 /// A script of tests/clients, with the interpreter and the libraries that scripts/test has installed.
 pub fn script(name: &str) -> Program {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);

@@ -151,7 +151,7 @@ pub fn name(suffix: &str) -> String {
     format!("e2e-{}-{suffix}", std::process::id())
 }
 
-/// Runs a container.
+/// `docker run` with these arguments; what it makes is removed at the end.
 pub fn run(args: &[&str]) {
     reaper();
     docker(&[&["run", "--label", &label()], args].concat());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::clients::{Program, pgbench, psql, signal};
 use super::engine::{Engine, PASSWORD};
+use super::redis_engine::Redis;
 use crate::control::{Pierhead, wait_for};
 
 /// A Pierhead of the test's own, as a process.
@@ -44,6 +45,14 @@ impl Stage {
             assert!(Instant::now() < deadline, "no login at {}: {error}", engine.name);
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The same for a Redis.
+    #[track_caller]
+    pub fn wait_until_routed_redis(&self, redis: &Redis) {
+        wait_for("a login at the Redis port", Duration::from_secs(15), || {
+            redis.cli(HOST, self.pierhead.redis_port).args(["PING"]).run().stdout == "PONG\n"
+        });
     }
 
     /// psql through the edge, as `engine`'s user.
@@ -105,12 +114,18 @@ impl Stage {
     /// Waits until no connection, buffer and pipe is in use.
     #[track_caller]
     pub fn settle(&self, engine: &Engine) {
+        self.settle_addon(&engine.name);
+    }
+
+    /// The same for any engine.
+    #[track_caller]
+    pub fn settle_addon(&self, name: &str) {
         let patience = Duration::from_secs(10);
         wait_for("the edge to be empty", patience, || self.connections() == 0);
         wait_for("all buffers and pipes to be back", patience, || {
             self.metric("pierhead_buffers_in_use", &[]) + self.metric("pierhead_pipes_in_use", &[]) == 0
         });
-        let addon = format!("addon=\"{}\"", engine.name);
+        let addon = format!("addon=\"{name}\"");
         wait_for("the addon's counter to say so", patience, || {
             self.metric("pierhead_connections_active", &[&addon]) == 0
         });

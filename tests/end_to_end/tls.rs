@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::certificate::{Certificate, MOUNTED, ZONE};
 use super::clients::{Program, program, psql, script};
 use super::engine::{self, Engine, PASSWORD};
+use super::redis_engine::Redis;
 use super::stage::{HOST, Stage};
 use crate::control::{docker, free_port, image, wait_for};
 
@@ -24,6 +25,8 @@ struct TlsStage {
     tls: u16,
     /// Both.
     shared: u16,
+    /// Redis, with and without TLS.
+    redis: u16,
 }
 
 impl TlsStage {
@@ -31,7 +34,7 @@ impl TlsStage {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Of its own: other tests look for theirs at the same time.
         let first = free_port((std::process::id() as u16).wrapping_add(NEXT.fetch_add(20, Relaxed)));
-        let ports = [first, first + 1, first + 2];
+        let ports = [first, first + 1, first + 2, first + 3];
         let listener = |dialect: &str, tls: &str, port: u16| {
             format!(
                 "[[listener]]\ndialect = {dialect}\n{tls}zone = \"{ZONE}\"\nlisten = [\"{HOST}:{port}\"]\n"
@@ -42,9 +45,10 @@ impl TlsStage {
             listener("\"postgres\"", passthrough, ports[0]),
             listener("\"tls\"", "", ports[1]),
             listener("[\"postgres\", \"tls\"]", passthrough, ports[2]),
+            listener("[\"redis\", \"tls\"]", "", ports[3]),
         ];
-        let [postgres, tls, shared] = ports;
-        TlsStage { stage: Stage::new(&lines.concat()), postgres, tls, shared }
+        let [postgres, tls, shared, redis] = ports;
+        TlsStage { stage: Stage::new(&lines.concat()), postgres, tls, shared, redis }
     }
 
     fn routed(&self, protocol: &str) -> u64 {
@@ -312,6 +316,34 @@ fn any_tls_client_reaches_the_container_that_it_names() {
         let ended = curl(stage.tls, &by_port.name, &by_port.certificate.authority()).run();
         ended.stderr.contains("tlsv1 alert internal error")
     });
+}
+
+#[test]
+fn redis_with_and_without_tls_on_one_port() {
+    let stage = TlsStage::new();
+    let certificate = Certificate::new(&engine::name("redis-tls"));
+    let container = ["-v", &certificate.volume(), "-l", "pierhead.tls-port=6380"];
+    let settings = "--tls-port 6380 --tls-cert-file /tls/server.crt --tls-key-file /tls/server.key";
+    let settings: Vec<_> = settings.split(' ').chain(["--tls-auth-clients", "no"]).collect();
+    let redis = Redis::start_with("redis-tls", engine::own_network(), &container, &settings);
+    stage.stage.wait_until_routed_redis(&redis);
+    let plain = || redis.cli(HOST, stage.redis);
+    let in_tls = |name: &str| {
+        let name = host(name);
+        redis.cli(HOST, stage.redis).args(["--tls", "--sni", &name, "--cacert", &certificate.authority()])
+    };
+    assert_eq!(plain().args(["SETRANGE", "large", "300000", "x"]).run().stdout, "300001\n");
+    let [large, through] = [plain(), in_tls(&redis.name)].map(|cli| cli.args(["GET", "large"]).run().stdout);
+    assert!(large.len() > 300_000 && through == large);
+    assert_eq!(in_tls(&redis.name).args(["ACL", "WHOAMI"]).run().stdout, format!("{}\n", redis.name));
+    let (plain, tls) = (["protocol=\"redis\"", "method=\"login\""], stage.routed("tls"));
+    assert_eq!((stage.stage.metric("pierhead_routed_total", &plain), tls), (3, 2));
+    // A PostgreSQL addon has no business at this port.
+    for stranger in [secured().0.name.as_str(), "nobody-here"] {
+        let ended = in_tls(stranger).args(["PING"]).run();
+        assert!(ended.stderr.contains("tlsv1 unrecognized name"), "{ended:?}");
+    }
+    stage.stage.settle_addon(&redis.name);
 }
 
 #[test]

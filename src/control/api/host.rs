@@ -40,7 +40,7 @@ pub async fn explain(
     let hint = "send for example ?login=blog&protocol=postgres";
     let Query(query) = query.map_err(|error| ApiError::malformed(error.body_text(), hint))?;
     let protocol = match query.protocol.as_deref() {
-        None => Protocol::Postgres,
+        None => explain::likely_protocol(&api, &query.login),
         Some(word) => {
             word.parse().map_err(|error: String| ApiError::invalid("unknown_protocol", error, hint))?
         }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::refusal::no_addon_named;
 use super::refusal::{CLIENT_HINT, INVALID_AUTHORIZATION, LOGIN_HINT, PROTOCOL_VIOLATION, Words};
-use super::refusal::{no_addon_named, printable};
 use super::startup::PACKET_LEN_MAX;
+use crate::dialect::words::printable;
 use crate::dialect::{NameError, Reason};
 
 /// What is wrong with the bytes of a client.

@@ -1,11 +1,11 @@
 //! What a refused client is told: an ErrorResponse, in the server's own words where the server has them.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::fault::Fault;
+use crate::dialect::words::{HANDSHAKE_FAILURE, printable};
 use crate::dialect::{Name, Reason, Refusal};
 
 /// What a client can understand at the point where it stands.
@@ -27,6 +27,7 @@ pub(super) enum Voice {
 pub(super) fn bytes(voice: Voice, fault: Option<&Fault>, refusal: &Refusal) -> Bytes {
     let prefix = match voice {
         Voice::Silence => return Bytes::new(),
+        // (The server sends nothing; libpq then shows an unexplained EOF.)
         Voice::Alert => return Bytes::from_static(HANDSHAKE_FAILURE),
         Voice::Error => b"",
         Voice::NoThenError => NO,
@@ -117,29 +118,8 @@ impl Words<'_> {
     }
 }
 
-/// `bytes` as text that is safe to show anywhere: printable ASCII as it is, anything else as `\xNN`, as in
-/// the server's pg_clean_ascii; cut after `max` bytes.
-pub(super) fn printable(bytes: &[u8], max: usize) -> String {
-    let mut text = String::with_capacity(bytes.len().min(max));
-    for &byte in bytes.iter().take(max) {
-        match byte {
-            b' '..=b'~' => text.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            _ => _ = write!(text, "\\x{byte:02x}"),
-        }
-    }
-    if bytes.len() > max {
-        text.push_str("...");
-    }
-    text
-}
-
 /// Encryption declined.
 pub(super) const NO: &[u8] = b"N";
-
-/// Fatal alert 40, handshake_failure: there are no parameters of TLS that both sides could agree on. (The
-/// server sends nothing; libpq then shows an unexplained EOF.)
-const HANDSHAKE_FAILURE: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
 
 pub(super) const PROTOCOL_VIOLATION: &str = "08P01";
 pub(super) const INVALID_AUTHORIZATION: &str = "28000";
@@ -207,8 +187,6 @@ mod tests {
         let fields = fields(&bytes);
         assert!(fields.iter().all(|(_, text)| text.bytes().all(|byte| matches!(byte, b' '..=b'~'))));
         assert!(fields[4].1.starts_with("\\xe2\\x80\\xae\\x00\\x0a\\x1b[2J"), "{}", fields[4].1);
-        assert_eq!(printable(b"abc", 3), "abc");
-        assert_eq!(printable(b"abcd", 3), "abc...");
     }
 
     #[test]

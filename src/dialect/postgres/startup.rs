@@ -6,13 +6,14 @@ use super::fault::{Encryption, Fault};
 use super::refusal::{self, Voice};
 use super::{CancelRequest, KeyWatch, open_tls, u32_at};
 use crate::dialect::tls::{self, Alert, Gate, StartTls};
+use crate::dialect::words::TLS_HANDSHAKE;
 use crate::dialect::{By, Dialect, Identified, Login, Opening, Protocol, Reason, Recognised, Refusal, Step};
 
 /// Reads what a client sends first until it knows whose addon is meant.
 ///
 /// GSSAPI encryption is declined (`N`), and so is TLS where it is not offered, as a server without it does. A client
-/// that is let begin TLS (`S`), or begins with it, is led by the host name in its ClientHello. A start-up packet of any minor
-/// version of protocol 3 is replayed as it came: what to make of the minor version, of `replication`,
+/// that is let begin TLS (`S`), or begins with it, is led by the host name in its ClientHello. A start-up packet of
+/// any minor version of protocol 3 is replayed as it came: what to make of the minor version, of `replication`,
 /// `options` and `_pq_.` parameters is the backend's business.
 #[derive(Debug, Default)]
 pub struct Startup {
@@ -105,6 +106,7 @@ impl Startup {
     fn packet(&mut self, input: &mut BytesMut) -> Result<Option<(u32, Bytes)>, Fault> {
         match input.first() {
             None | Some(0) => {}
+            // No packet can begin with it: it would be hundreds of megabytes long.
             Some(&TLS_HANDSHAKE) if !self.tls_asked && !self.gss_asked => {
                 self.voice = Voice::Alert;
                 return Err(Fault::DirectTls);
@@ -220,9 +222,6 @@ const PROTOCOL_MAJOR: u32 = 3;
 const CANCEL_REQUEST: u32 = 80877102;
 const SSL_REQUEST: u32 = 80877103;
 const GSSENC_REQUEST: u32 = 80877104;
-
-/// The first byte of a ClientHello. No packet can begin with it: it would be hundreds of megabytes long.
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Length and code.
 const PACKET_LEN_MIN: u32 = 8;

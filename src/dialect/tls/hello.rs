@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::alert::{Alert, Fault};
 use crate::dialect::Protocol;
+use crate::dialect::words::TLS_HANDSHAKE;
 
 /// What a ClientHello says that matters to the edge.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl HelloReader {
     /// Reads a record's header, if it is there: `16 03 minor len:u16`.
     fn begin_record(&mut self, input: &[u8]) -> Result<bool, Fault> {
         let header = input.get(self.at..).unwrap_or_default();
-        if header.first().is_some_and(|kind| *kind != HANDSHAKE) {
+        if header.first().is_some_and(|kind| *kind != TLS_HANDSHAKE) {
             return Err(Fault::new(Alert::UnexpectedMessage, "not a TLS handshake record"));
         }
         if header.get(1).is_some_and(|major| *major != 3) {
@@ -221,7 +222,6 @@ impl<'a> Cursor<'a> {
 /// The lowest version that a ClientHello of this form can have.
 const SSL_3: u16 = 0x0300;
 
-const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const HOST_NAME: u8 = 0;

@@ -21,6 +21,9 @@ use crate::edge::listener::configure;
 /// still armed would hold the file, and close(2) alone would then send no FIN (RELAY §0.9).
 pub struct Leg(Option<Socket>);
 
+/// How many bytes of a refused client are read before it is closed anyway.
+pub const LINGER_BYTES_MAX: usize = 64 * 1024;
+
 /// How much is read at once while looking for a name. Start-up messages are smaller.
 const READ_SIZE: usize = 2048;
 
@@ -105,7 +108,7 @@ impl Leg {
         while let Ok(count @ 1..) = self.read(&mut dropped, deadline).await {
             total += count;
             dropped.clear();
-            if total > 64 * 1024 {
+            if total > LINGER_BYTES_MAX {
                 return;
             }
         }

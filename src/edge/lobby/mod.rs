@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::dial::{Opened, Wanted};
-use self::leg::Leg;
+use self::leg::{LINGER_BYTES_MAX, Leg};
 use super::admission::Ticket;
 use super::cancel::CancelTable;
 use super::counters::CoreCounters;
@@ -125,7 +125,7 @@ impl Lobby {
             Outcome::Identified(identified) => identified,
             Outcome::Cancel(request) => return self.cancel(client, request, ticket).await,
             Outcome::Refuse(refusal) => {
-                return self.refuse(client, source, dialect.as_ref(), &refusal).await;
+                return self.refuse(client, source, dialect.as_ref(), &refusal, input).await;
             }
             Outcome::Gone => return,
         };
@@ -137,7 +137,7 @@ impl Lobby {
         let Opened { route, open, backend } = match self.open(&client, wanted, &mut opening, &input).await {
             Ok(opened) => opened,
             Err(Some(refusal)) => {
-                return self.refuse(client, source, dialect.as_ref(), &refusal).await;
+                return self.refuse(client, source, dialect.as_ref(), &refusal, input).await;
             }
             Err(None) => return,
         };
@@ -198,7 +198,14 @@ impl Lobby {
         }
     }
 
-    async fn refuse(&self, client: Leg, source: SocketAddr, dialect: &dyn Dialect, refusal: &Refusal) {
+    async fn refuse(
+        &self,
+        client: Leg,
+        source: SocketAddr,
+        dialect: &dyn Dialect,
+        refusal: &Refusal,
+        behind: BytesMut,
+    ) {
         let protocol = dialect.protocol();
         self.counters.of(protocol).refused[refusal.reason as usize].add(1);
         let name = refusal.name.as_ref().map(tracing::field::display);
@@ -207,7 +214,29 @@ impl Lobby {
         let words = dialect.refuse(refusal);
         let deadline = Instant::now() + self.limits.refusal_linger.get();
         if client.write_all(&words, deadline).await.is_ok() {
+            answer_refused(&client, dialect, refusal, behind, deadline).await;
             client.linger(self.limits.refusal_linger.get()).await;
+        }
+    }
+}
+
+/// Where a protocol's clients go on talking after a refusal, and could not read it otherwise: answers them until
+/// they have gone, or until `deadline`.
+async fn answer_refused(
+    client: &Leg,
+    dialect: &dyn Dialect,
+    refusal: &Refusal,
+    mut input: BytesMut,
+    deadline: Instant,
+) {
+    let mut total = 0;
+    while let Some(answers) = dialect.answer_refused(refusal, &mut input) {
+        if total > LINGER_BYTES_MAX || client.write_all(&answers, deadline).await.is_err() {
+            return;
+        }
+        match client.read(&mut input, deadline).await {
+            Ok(count @ 1..) => total += count,
+            _ => return,
         }
     }
 }

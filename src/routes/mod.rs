@@ -14,6 +14,7 @@ pub use table::Table;
 pub use usage::{Direction, Lane, OpenGuard, Usage};
 
 use crate::dialect::{Name, Protocol};
+use crate::sys::NetNamespace;
 
 /// One addon as the edge sees it. Immutable: a change publishes a new one.
 #[derive(Clone, Debug)]
@@ -68,13 +69,24 @@ pub enum RouteState {
     Stopped,
 }
 
-/// How a backend is reached (DESIGN §4.12). Later ways (a socket inside the container's network namespace, a
-/// Unix socket file) are further variants here.
+/// How a backend is reached (DESIGN §4.12). A later way (a Unix socket file) is a further variant here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upstream {
     /// An address on a bridge of this host.
     Tcp(SocketAddr),
+    /// The same address, by a socket inside the container's own network namespace: the bytes do not cross the bridge
+    /// and the host's packet filter.
+    Namespace(SocketAddr, Arc<NetNamespace>),
+}
+
+impl Upstream {
+    /// The container's own address.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Upstream::Tcp(address) | Upstream::Namespace(address, _) => *address,
+        }
+    }
 }
 
 /// One change of the table, for [`Table::publish`].

@@ -40,9 +40,16 @@ pub struct Engine {
     starved: Vec<(u32, Direction)>,
     /// Flows that have used up their budget of this turn.
     unfinished: Vec<(u32, Direction)>,
+    /// Whether buffers were short since the last report.
+    widened: bool,
+    /// Whether sends of this turn are system calls of their own.
+    send_at_once: bool,
 }
 
 const IGNORED: Token = Token { op: Op::Ignored, index: 0 };
+
+/// In a turn with so few completions each send is a system call of its own (docs/decisions.md).
+const SENDS_AT_ONCE_MAX: usize = 2;
 
 /// A pump that moves less than this was not worth it: copying costs less.
 const LITTLE: usize = 16 * 1024;
@@ -59,6 +66,8 @@ impl Engine {
             counters,
             starved: Vec::new(),
             unfinished: Vec::new(),
+            widened: false,
+            send_at_once: true,
         }
     }
 
@@ -119,6 +128,12 @@ impl Engine {
         self.advance(ring, index, direction);
     }
 
+    /// To be called before a batch of completions is handled. Many sends go out together with the next
+    /// `io_uring_enter`, which is cheaper; a few go at once, which spares that `enter` and the wait for it.
+    pub fn begin_turn(&mut self, completions: usize) {
+        self.send_at_once = completions <= SENDS_AT_ONCE_MAX;
+    }
+
     /// To be called when a batch of completions was handled: gives those another turn that could not go on.
     pub fn end_turn(&mut self, ring: &mut Ring) {
         for (index, direction) in std::mem::take(&mut self.starved) {
@@ -142,7 +157,10 @@ impl Engine {
     }
 
     /// Adds to the addons' counters what was delivered since the last call, and closes idle pipes.
-    pub fn report(&mut self) {
+    pub fn report(&mut self, ring: &mut Ring) {
+        if !std::mem::take(&mut self.widened) {
+            ring.narrow();
+        }
         let mut blocked = 0;
         for (_, pair) in &mut self.pairs {
             pair.report();
@@ -184,7 +202,10 @@ impl Engine {
                     libc::ENOBUFS => {
                         flow.recv_starved();
                         self.starved.push((index, direction));
-                        self.counters.buffers_short.add(1);
+                        self.widened = true;
+                        if !ring.widen() {
+                            self.counters.buffers_short.add(1);
+                        }
                     }
                     _ => {
                         flow.source_reset();
@@ -250,6 +271,7 @@ impl Engine {
                 ring.recv(pair.source_fd(direction), false, token(Op::Recv(direction)))
             }
             Action::StopRecv => return ring.cancel(token(Op::Recv(direction)), IGNORED.encode()),
+            Action::Send if self.send_at_once => return self.send(ring, index, direction),
             Action::Send => {
                 let Some(held) = pair.flows[direction as usize].front() else { return };
                 let sink = pair.sink_fd(direction);
@@ -273,6 +295,16 @@ impl Engine {
             Action::Pump | Action::Abort => unreachable!("handled by advance"),
         }
         pair.requests += 1;
+    }
+
+    /// Sends from the buffer at once, by a system call of its own.
+    fn send(&mut self, ring: &mut Ring, index: u32, direction: Direction) {
+        let pair = &self.pairs[index as usize];
+        let Some(held) = pair.flows[direction as usize].front() else { return };
+        let bytes = ring.bytes(&held.buffer, held.start, held.end - held.start);
+        let result = pair.sink(direction).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        self.sent(ring, index, direction, result.map_or_else(|error| -errno(error), |count| count as i32));
     }
 
     fn send_spill(&mut self, index: u32, direction: Direction) {

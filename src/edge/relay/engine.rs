@@ -14,7 +14,7 @@ use crate::dialect::postgres::Watched;
 use crate::edge::cancel::CancelTable;
 use crate::edge::counters::CoreCounters;
 use crate::routes::Direction;
-use crate::sys::{BufferId, Completion, Ring, reset_on_close};
+use crate::sys::{BufferId, Completion, Ring, peer_has_gone, reset_on_close};
 
 /// Sizes and modes of the relay.
 #[derive(Clone, Copy, Debug)]
@@ -330,7 +330,11 @@ impl Engine {
         let mut stop = splice(pair, direction, &mut self.pipes, self.settings.budget, &mut moved);
         pair.unreported[direction as usize].spliced += moved as u64;
         match stop {
-            PumpStop::Eof if pair.reset => stop = PumpStop::Reset,
+            PumpStop::Eof if pair.reset || lost_unnoticed(pair, direction) => {
+                stop = PumpStop::Reset;
+                pair.reset = true;
+                pair.ends_because(was_reset(direction));
+            }
             PumpStop::Eof => pair.ends_because(ended(direction)),
             PumpStop::Reset => {
                 pair.reset = true;
@@ -450,6 +454,13 @@ fn splice(
     };
     pipes.give_back(pipe);
     stop
+}
+
+/// Whether what looks like the end of a stream is a reset: the kernel tells of it once, and has told a send of the
+/// other direction whose completion is not here yet. Such a socket has hung up in both directions although its
+/// outgoing stream was not ended.
+fn lost_unnoticed(pair: &Pair, direction: Direction) -> bool {
+    !pair.flows[opposite(direction) as usize].is_done() && peer_has_gone(pair.source_fd(direction))
 }
 
 fn ended(direction: Direction) -> EndReason {

@@ -120,7 +120,7 @@ impl Engine {
                 direction
             }
             Op::Writable(direction) => {
-                pair.flows[direction as usize].sink_writable();
+                self.writable(ring, index, direction, &completion);
                 direction
             }
             Op::Accept | Op::Mail | Op::Ignored => unreachable!("{op:?} is not the engine's"),
@@ -232,6 +232,24 @@ impl Engine {
         }
     }
 
+    /// The poll for room in a sink has completed. It does so too when the sink's peer has ended its own stream, and
+    /// would at once do so again, although there is no room. So then a multishot poll waits, which tells of what
+    /// changes.
+    fn writable(&mut self, ring: &mut Ring, index: u32, direction: Direction, completion: &Completion) {
+        let pair = &mut self.pairs[index as usize];
+        let ended_only = completion.result == i32::from(libc::POLLRDHUP);
+        if !completion.more {
+            pair.room_told[direction as usize] = ended_only;
+        }
+        if !ended_only {
+            pair.flows[direction as usize].sink_writable();
+        } else if !completion.more {
+            let token = Token { op: Op::Writable(direction), index }.encode();
+            ring.poll_multi(pair.sink_fd(direction), libc::POLLOUT, token);
+            pair.requests += 1;
+        }
+    }
+
     /// The sink of a direction was reset. What the sink sent before that is still delivered the other way.
     fn sink_gone(&mut self, index: u32, direction: Direction) {
         let pair = &mut self.pairs[index as usize];
@@ -288,6 +306,7 @@ impl Engine {
                 let events = libc::POLLIN | libc::POLLRDHUP;
                 ring.poll(pair.source_fd(direction), events, token(Op::Readable(direction)));
             }
+            Action::AwaitWritable if pair.room_told[direction as usize] => return,
             Action::AwaitWritable => {
                 ring.poll(pair.sink_fd(direction), libc::POLLOUT, token(Op::Writable(direction)));
             }

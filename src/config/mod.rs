@@ -128,6 +128,21 @@ pub enum LogFormat {
 pub struct DockerConfig {
     /// `unix:///path` or `tcp://host:port`; none: `DOCKER_HOST`, else the engine's usual socket.
     pub host: Option<String>,
+    /// Which way the edge reaches containers.
+    pub reach: Reach,
+}
+
+/// Which way the edge reaches containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// [`Reach::Namespace`] where this process may enter namespaces, else [`Reach::Bridge`].
+    #[default]
+    Auto,
+    /// Over the container's bridge, as everybody else on the host.
+    Bridge,
+    /// By sockets inside the container's own network namespace: past the bridge and the host's packet filter.
+    Namespace,
 }
 
 /// The limits of the edge. Each has a metric.

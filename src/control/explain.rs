@@ -5,7 +5,7 @@ use super::api::{Api, upstream_text};
 use crate::addons::Addon;
 use crate::dialect::{Login, Name, Protocol, Protocols};
 use crate::docker::labels;
-use crate::routes::{Route, RouteState, Upstream};
+use crate::routes::{Route, RouteState};
 
 /// Follows a login from the port to the container.
 pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
@@ -49,10 +49,11 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
         }
     }
     let target = match route.as_deref() {
-        Some(route @ Route { state: RouteState::Ready(Upstream::Tcp(address)), container, .. }) => {
+        Some(route @ Route { state: RouteState::Ready(upstream), container, .. }) => {
             let container: String = container.chars().take(12).collect();
-            let address = if protocol == Protocol::Tls { route.for_tls(*address) } else { *address };
-            format!("{login} goes to {address}, container {container}")
+            let in_tls = Some(route.for_tls(upstream)).filter(|_| protocol == Protocol::Tls);
+            let upstream = upstream_text(in_tls.as_ref().unwrap_or(upstream));
+            format!("{login} goes to {upstream}, container {container}")
         }
         _ => String::new(),
     };

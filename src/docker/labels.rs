@@ -4,6 +4,7 @@
 //! [`Problem`] for each wish that cannot be met.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::container::{Addresses, Container, Status};
 use crate::dialect::{Name, NameError, Protocol};
@@ -151,7 +152,7 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
                     problems.push(Problem::PortNeeded(protocol));
                     continue;
                 };
-                let state = state(container.status, reach.as_ref().ok().copied(), port);
+                let state = state(container, reach.as_ref().ok().copied(), port);
                 claims.push(Claim { protocol, name: name.clone(), state, connections_max, tls_port });
             }
         }
@@ -164,9 +165,15 @@ pub fn wanted_name(container: &Container) -> &str {
     container.labels.get(NAME).unwrap_or(&container.name)
 }
 
-fn state(status: Status, address: Option<IpAddr>, port: u16) -> RouteState {
-    match (status, address) {
-        (Status::Running, Some(address)) => RouteState::Ready(Upstream::Tcp(SocketAddr::new(address, port))),
+fn state(container: &Container, address: Option<IpAddr>, port: u16) -> RouteState {
+    match (container.status, address) {
+        (Status::Running, Some(address)) => {
+            let address = SocketAddr::new(address, port);
+            RouteState::Ready(match &container.namespace {
+                Some(namespace) => Upstream::Namespace(address, Arc::clone(namespace)),
+                None => Upstream::Tcp(address),
+            })
+        }
         // Running without an address is what a container looks like while it moves to another network.
         (Status::Running, None) | (Status::Created | Status::Restarting, _) => RouteState::Starting,
         (Status::Paused | Status::Stopped, _) => RouteState::Stopped,

@@ -23,6 +23,7 @@ fn running(name: &str) -> Container {
         exit_code: None,
         network_mode: "default".to_owned(),
         networks: BTreeMap::from([("bridge".to_owned(), v4("172.17.0.2"))]),
+        namespace: None,
     }
 }
 

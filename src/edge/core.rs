@@ -23,7 +23,7 @@ use super::relay::{Engine, EngineSettings, Op, Token};
 use super::spin::Spinner;
 use crate::config::{CoreConfig, Limits, TcpConfig};
 use crate::routes::Table;
-use crate::sys::{Completion, Ring, RingSettings, pin_to};
+use crate::sys::{Completion, Ring, RingSettings, pin_to, yield_to_wakers};
 
 /// Everything that a core is started with.
 pub struct CoreSetup {
@@ -84,6 +84,9 @@ const IMBALANCE: usize = 2;
 pub fn run(setup: CoreSetup) -> io::Result<()> {
     if setup.config.pin {
         pin_to(setup.shared[setup.index].cpu)?;
+    }
+    if setup.config.batch {
+        yield_to_wakers()?;
     }
     let mut uring = tokio_uring::uring_builder();
     uring.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
@@ -169,6 +172,7 @@ impl Core {
         let counters = &self.shared[self.index].counters;
         counters.turns.add(1);
         counters.completions.add(self.completions.len() as u64);
+        self.engine.begin_turn(self.completions.len());
         let mut completions = std::mem::take(&mut self.completions);
         for completion in completions.drain(..) {
             let token = Token::decode(completion.token);
@@ -305,7 +309,7 @@ impl Core {
         let now = Instant::now();
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = None;
-            self.engine.report();
+            self.engine.report(&mut self.ring);
         }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;

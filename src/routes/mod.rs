@@ -14,6 +14,7 @@ pub use table::{Ambiguous, Table};
 pub use usage::{Direction, Lane, OpenGuard, Usage};
 
 use crate::dialect::{Name, Protocol};
+use crate::sys::NetNamespace;
 
 /// One addon as the edge sees it. Immutable: a change publishes a new one.
 #[derive(Clone, Debug)]
@@ -50,9 +51,14 @@ impl Route {
         Route { protocol, name, state, container, generation, connections_max, tls_port, usage }
     }
 
-    /// Where connections that begin with TLS go: to `address`, or to the port that is there for them.
-    pub fn for_tls(&self, address: SocketAddr) -> SocketAddr {
-        SocketAddr::new(address.ip(), self.tls_port.unwrap_or(address.port()))
+    /// Where connections that begin with TLS go: to `upstream`, or to the port that is there for them.
+    pub fn for_tls(&self, upstream: &Upstream) -> Upstream {
+        let port = self.tls_port.unwrap_or(upstream.address().port());
+        let address = SocketAddr::new(upstream.address().ip(), port);
+        match upstream {
+            Upstream::Tcp(_) => Upstream::Tcp(address),
+            Upstream::Namespace(_, namespace) => Upstream::Namespace(address, Arc::clone(namespace)),
+        }
     }
 
     /// Whether the edge would treat connections to both alike: everything but generation and counters.
@@ -77,13 +83,24 @@ pub enum RouteState {
     Stopped,
 }
 
-/// How a backend is reached (DESIGN §4.12). Later ways (a socket inside the container's network namespace, a
-/// Unix socket file) are further variants here.
+/// How a backend is reached (DESIGN §4.12). A later way (a Unix socket file) is a further variant here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upstream {
     /// An address on a bridge of this host.
     Tcp(SocketAddr),
+    /// The same address, by a socket inside the container's own network namespace: the bytes do not cross the bridge
+    /// and the host's packet filter.
+    Namespace(SocketAddr, Arc<NetNamespace>),
+}
+
+impl Upstream {
+    /// The container's own address.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Upstream::Tcp(address) | Upstream::Namespace(address, _) => *address,
+        }
+    }
 }
 
 /// One change of the table, for [`Table::publish`].

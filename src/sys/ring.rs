@@ -111,9 +111,16 @@ impl Ring {
         self.push(opcode::Send::new(Fd(socket.as_raw_fd()), address, len).flags(flags).build(), token);
     }
 
-    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there.
+    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there, or `POLLRDHUP`, `POLLHUP` or
+    /// `POLLERR`, which io_uring always tells (IO_POLL_UNMASK, io_uring/poll.c).
     pub fn poll(&mut self, file: BorrowedFd, events: i16, token: u64) {
         self.push(opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).build(), token);
+    }
+
+    /// Completes each time one of the `events` newly is there, until told to stop.
+    pub fn poll_multi(&mut self, file: BorrowedFd, events: i16, token: u64) {
+        let poll = opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).multi(true).build();
+        self.push(poll, token);
     }
 
     /// Accepts connections until told to stop; each completes with a non-blocking, close-on-exec descriptor.
@@ -203,6 +210,17 @@ impl Ring {
         self.buffers.give_back(buffer);
     }
 
+    /// Lets the kernel have more of the buffers, if there are any that it has not had; whether there were. To be
+    /// called when a receive has found none.
+    pub fn widen(&mut self) -> bool {
+        self.buffers.widen()
+    }
+
+    /// Takes some of the buffers out of use again. To be called now and then while [`Ring::widen`] is not.
+    pub fn narrow(&mut self) {
+        self.buffers.narrow();
+    }
+
     /// How many buffers are handed out.
     pub fn buffers_in_use(&self) -> u32 {
         self.buffers.in_use
@@ -229,6 +247,9 @@ impl Ring {
 }
 
 /// The provided-buffer ring: an array of entries shared with the kernel, and the buffers they name.
+///
+/// The kernel uses its buffers in turn, so it would walk through all of the memory, and every message would find
+/// its buffer out of the cache. It is therefore given few of them, the *stock*, as long as few will do.
 struct Buffers {
     entries: Mapping,
     memory: Mapping,
@@ -236,33 +257,71 @@ struct Buffers {
     size: usize,
     tail: u16,
     in_use: u32,
+    /// How many the kernel has.
+    stocked: u16,
+    /// How many it should have.
+    stock: u16,
+    /// Those that nobody has.
+    spare: Vec<u16>,
 }
+
+/// As few buffers as the kernel is ever given.
+const STOCK_MIN: u16 = 64;
+/// Between two buffers. Without it all of them would begin in the same few sets of the cache.
+const GAP: usize = 64;
 
 impl Buffers {
     fn register(uring: &IoUring, settings: RingSettings) -> io::Result<Self> {
         let (count, size) = (settings.buffers, settings.buffer_size as usize);
         assert!(count.is_power_of_two() && count <= 32768, "checked by the configuration");
         let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
-        let memory = Mapping::new(usize::from(count) * size)?;
+        let memory = Mapping::new(usize::from(count) * (size + GAP))?;
         // SAFETY: the mapping is page-aligned, large enough for `count` entries, and never unmapped.
         unsafe { uring.submitter().register_buf_ring(entries.at(0) as u64, count, BUFFER_GROUP)? };
-        let mut buffers = Buffers { entries, memory, count, size, tail: 0, in_use: u32::from(count) };
-        for id in 0..count {
-            buffers.give_back(BufferId(id));
-        }
+        let (stock, spare) = (STOCK_MIN.min(count), (0..count).rev().collect());
+        let mut buffers =
+            Buffers { entries, memory, count, size, tail: 0, in_use: 0, stocked: 0, stock, spare };
+        buffers.fill_up();
         Ok(buffers)
     }
 
     fn handed_out(&mut self, id: u16) -> BufferId {
         self.in_use += 1;
+        self.stocked -= 1;
         BufferId(id)
     }
 
     fn give_back(&mut self, BufferId(id): BufferId) {
         self.in_use -= 1;
+        self.spare.push(id);
+        self.fill_up();
+    }
+
+    fn widen(&mut self) -> bool {
+        let before = self.stock;
+        self.stock = before.saturating_mul(2).min(self.count);
+        self.fill_up();
+        self.stock > before
+    }
+
+    fn narrow(&mut self) {
+        self.stock = (self.stock - self.stock / 4).max(STOCK_MIN.min(self.count));
+    }
+
+    /// The buffer that was used last is the first to be used again.
+    fn fill_up(&mut self) {
+        while self.stocked < self.stock
+            && let Some(id) = self.spare.pop()
+        {
+            self.provide(id);
+        }
+    }
+
+    fn provide(&mut self, id: u16) {
+        self.stocked += 1;
         let slot = usize::from(self.tail & (self.count - 1));
         let entry: *mut BufRingEntry = self.entries.at(slot * size_of::<BufRingEntry>()).cast();
-        let address = self.memory.at(usize::from(id) * self.size) as u64;
+        let address = self.memory.at(usize::from(id) * (self.size + GAP)) as u64;
         // SAFETY: `slot` is inside the array; the kernel reads an entry only below the tail, which is moved
         // afterwards with release order, and only this thread writes (SINGLE_ISSUER).
         unsafe {
@@ -281,7 +340,7 @@ impl Buffers {
     fn range(&self, BufferId(id): &BufferId, offset: u32, len: u32) -> *const u8 {
         let end = offset as usize + len as usize;
         assert!(*id < self.count && end <= self.size, "bytes {offset}+{len} of buffer {id}");
-        self.memory.at(usize::from(*id) * self.size + offset as usize)
+        self.memory.at(usize::from(*id) * (self.size + GAP) + offset as usize)
     }
 }
 

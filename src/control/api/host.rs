@@ -91,6 +91,7 @@ impl Api {
 pub fn upstream_text(upstream: &Upstream) -> String {
     match upstream {
         Upstream::Tcp(address) => address.to_string(),
+        Upstream::Namespace(address, _) => format!("{address} in its namespace"),
     }
 }
 

@@ -2,7 +2,6 @@
 //! until the dial deadline.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,13 +67,17 @@ impl Lobby {
         let deadline = Instant::now() + self.limits.dial_timeout.get();
         let mut pause = RETRY_PAUSE_MIN;
         let name = wanted.name;
-        loop {
-            let (route, upstream) = self.route(&wanted)?;
+        for nth in 0u32.. {
+            let (route, mut upstream) = self.route(&wanted)?;
+            if nth % 2 == 1 {
+                // The namespace may be the one that is out of order.
+                upstream = Upstream::Tcp(upstream.address());
+            }
             let Some(open) = route.usage.try_open(route.connections_max) else {
                 let detail = format!("its limit is {} connections", route.connections_max);
                 return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
             };
-            let error = match self.dial(upstream, opening, surplus, deadline).await {
+            let error = match self.dial(&upstream, opening, surplus, deadline).await {
                 Ok(backend) if self.still_leads_to(&route) => return Ok(Opened { route, open, backend }),
                 // The container was replaced in the meantime, and its address may be another's by now.
                 Ok(_) => continue,
@@ -97,10 +100,11 @@ impl Lobby {
             sleep_until(Instant::now() + pause).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
+        unreachable!("the dial deadline ends the tries")
     }
 
     /// Where a connection to `name` goes now.
-    fn route(&self, wanted: &Wanted) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
+    fn route(&self, wanted: &Wanted) -> Result<(Arc<Route>, Upstream), Option<Refusal>> {
         let refuse = |reason, detail: &str| Err(Some(Refusal::of(wanted.name, reason, detail)));
         if self.draining.get() {
             return refuse(Reason::Draining, "");
@@ -113,16 +117,11 @@ impl Lobby {
             Ok(None) => return refuse(Reason::UnknownName, ""),
             Err(ambiguous) => return refuse(Reason::UnknownName, &ambiguous.to_string()),
         };
-        match route.state {
-            RouteState::Ready(Upstream::Tcp(address)) => match wanted.by {
-                By::Host(_) => {
-                    let address = route.for_tls(address);
-                    Ok((route, address))
-                }
-                _ => Ok((route, address)),
-            },
-            RouteState::Starting => refuse(Reason::Starting, ""),
-            RouteState::Stopped => refuse(Reason::Stopped, ""),
+        match (&route.state, wanted.by) {
+            (RouteState::Ready(upstream), By::Host(_)) => Ok((Arc::clone(&route), route.for_tls(upstream))),
+            (RouteState::Ready(upstream), _) => Ok((Arc::clone(&route), upstream.clone())),
+            (RouteState::Starting, _) => refuse(Reason::Starting, ""),
+            (RouteState::Stopped, _) => refuse(Reason::Stopped, ""),
         }
     }
 
@@ -145,13 +144,13 @@ impl Lobby {
     /// all tries together.
     async fn dial(
         &self,
-        address: SocketAddr,
+        upstream: &Upstream,
         opening: &mut Opening,
         surplus: &[u8],
         deadline: Instant,
     ) -> Result<Backend, DialError> {
         let try_deadline = deadline.min(Instant::now() + self.limits.dial_try_timeout.get());
-        let mut backend = Backend::new(Leg::connect(address, &self.tcp)?);
+        let mut backend = Backend::new(Leg::connect(upstream, &self.tcp)?);
         match opening {
             Opening::Replay(bytes) => {
                 backend.send(bytes, try_deadline).await?;

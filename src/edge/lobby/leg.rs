@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot};
 
 use crate::config::TcpConfig;
 use crate::edge::listener::configure;
+use crate::routes::Upstream;
 
 /// A client's or a backend's socket. Dropping it ends the connection in both directions first: a poll that is
 /// still armed would hold the file, and close(2) alone would then send no FIN (RELAY §0.9).
@@ -34,12 +35,15 @@ impl Leg {
     }
 
     /// Begins to connect. The connection is made when the leg first takes bytes.
-    pub fn connect(address: SocketAddr, tcp: &TcpConfig) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Transport::TCP),
-        )?;
+    pub fn connect(upstream: &Upstream, tcp: &TcpConfig) -> io::Result<Self> {
+        let address = upstream.address();
+        let domain = Domain::for_address(address);
+        let socket = match upstream {
+            Upstream::Tcp(_) => {
+                Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Transport::TCP))
+            }
+            Upstream::Namespace(_, namespace) => namespace.tcp_socket(domain),
+        }?;
         configure(&socket, tcp)?;
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),

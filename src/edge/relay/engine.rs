@@ -14,7 +14,7 @@ use crate::dialect::postgres::Watched;
 use crate::edge::cancel::CancelTable;
 use crate::edge::counters::CoreCounters;
 use crate::routes::Direction;
-use crate::sys::{BufferId, Completion, Ring, reset_on_close};
+use crate::sys::{BufferId, Completion, Ring, peer_has_gone, reset_on_close};
 
 /// Sizes and modes of the relay.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,16 @@ pub struct Engine {
     starved: Vec<(u32, Direction)>,
     /// Flows that have used up their budget of this turn.
     unfinished: Vec<(u32, Direction)>,
+    /// Whether buffers were short since the last report.
+    widened: bool,
+    /// Whether sends of this turn are system calls of their own.
+    send_at_once: bool,
 }
 
 const IGNORED: Token = Token { op: Op::Ignored, index: 0 };
+
+/// In a turn with so few completions each send is a system call of its own (docs/decisions.md).
+const SENDS_AT_ONCE_MAX: usize = 2;
 
 /// A pump that moves less than this was not worth it: copying costs less.
 const LITTLE: usize = 16 * 1024;
@@ -59,6 +66,8 @@ impl Engine {
             counters,
             starved: Vec::new(),
             unfinished: Vec::new(),
+            widened: false,
+            send_at_once: true,
         }
     }
 
@@ -111,12 +120,18 @@ impl Engine {
                 direction
             }
             Op::Writable(direction) => {
-                pair.flows[direction as usize].sink_writable();
+                self.writable(ring, index, direction, &completion);
                 direction
             }
             Op::Accept | Op::Mail | Op::Ignored => unreachable!("{op:?} is not the engine's"),
         };
         self.advance(ring, index, direction);
+    }
+
+    /// To be called before a batch of completions is handled. Many sends go out together with the next
+    /// `io_uring_enter`, which is cheaper; a few go at once, which spares that `enter` and the wait for it.
+    pub fn begin_turn(&mut self, completions: usize) {
+        self.send_at_once = completions <= SENDS_AT_ONCE_MAX;
     }
 
     /// To be called when a batch of completions was handled: gives those another turn that could not go on.
@@ -142,7 +157,10 @@ impl Engine {
     }
 
     /// Adds to the addons' counters what was delivered since the last call, and closes idle pipes.
-    pub fn report(&mut self) {
+    pub fn report(&mut self, ring: &mut Ring) {
+        if !std::mem::take(&mut self.widened) {
+            ring.narrow();
+        }
         let mut blocked = 0;
         for (_, pair) in &mut self.pairs {
             pair.report();
@@ -184,7 +202,10 @@ impl Engine {
                     libc::ENOBUFS => {
                         flow.recv_starved();
                         self.starved.push((index, direction));
-                        self.counters.buffers_short.add(1);
+                        self.widened = true;
+                        if !ring.widen() {
+                            self.counters.buffers_short.add(1);
+                        }
                     }
                     _ => {
                         flow.source_reset();
@@ -208,6 +229,24 @@ impl Engine {
             }
             error if -error == libc::EAGAIN => flow.sink_full(),
             _ => self.sink_gone(index, direction),
+        }
+    }
+
+    /// The poll for room in a sink has completed. It does so too when the sink's peer has ended its own stream, and
+    /// would at once do so again, although there is no room. So then a multishot poll waits, which tells of what
+    /// changes.
+    fn writable(&mut self, ring: &mut Ring, index: u32, direction: Direction, completion: &Completion) {
+        let pair = &mut self.pairs[index as usize];
+        let ended_only = completion.result == i32::from(libc::POLLRDHUP);
+        if !completion.more {
+            pair.room_told[direction as usize] = ended_only;
+        }
+        if !ended_only {
+            pair.flows[direction as usize].sink_writable();
+        } else if !completion.more {
+            let token = Token { op: Op::Writable(direction), index }.encode();
+            ring.poll_multi(pair.sink_fd(direction), libc::POLLOUT, token);
+            pair.requests += 1;
         }
     }
 
@@ -250,6 +289,7 @@ impl Engine {
                 ring.recv(pair.source_fd(direction), false, token(Op::Recv(direction)))
             }
             Action::StopRecv => return ring.cancel(token(Op::Recv(direction)), IGNORED.encode()),
+            Action::Send if self.send_at_once => return self.send(ring, index, direction),
             Action::Send => {
                 let Some(held) = pair.flows[direction as usize].front() else { return };
                 let sink = pair.sink_fd(direction);
@@ -266,6 +306,7 @@ impl Engine {
                 let events = libc::POLLIN | libc::POLLRDHUP;
                 ring.poll(pair.source_fd(direction), events, token(Op::Readable(direction)));
             }
+            Action::AwaitWritable if pair.room_told[direction as usize] => return,
             Action::AwaitWritable => {
                 ring.poll(pair.sink_fd(direction), libc::POLLOUT, token(Op::Writable(direction)));
             }
@@ -273,6 +314,16 @@ impl Engine {
             Action::Pump | Action::Abort => unreachable!("handled by advance"),
         }
         pair.requests += 1;
+    }
+
+    /// Sends from the buffer at once, by a system call of its own.
+    fn send(&mut self, ring: &mut Ring, index: u32, direction: Direction) {
+        let pair = &self.pairs[index as usize];
+        let Some(held) = pair.flows[direction as usize].front() else { return };
+        let bytes = ring.bytes(&held.buffer, held.start, held.end - held.start);
+        let result = pair.sink(direction).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        self.sent(ring, index, direction, result.map_or_else(|error| -errno(error), |count| count as i32));
     }
 
     fn send_spill(&mut self, index: u32, direction: Direction) {
@@ -298,7 +349,11 @@ impl Engine {
         let mut stop = splice(pair, direction, &mut self.pipes, self.settings.budget, &mut moved);
         pair.unreported[direction as usize].spliced += moved as u64;
         match stop {
-            PumpStop::Eof if pair.reset => stop = PumpStop::Reset,
+            PumpStop::Eof if pair.reset || lost_unnoticed(pair, direction) => {
+                stop = PumpStop::Reset;
+                pair.reset = true;
+                pair.ends_because(was_reset(direction));
+            }
             PumpStop::Eof => pair.ends_because(ended(direction)),
             PumpStop::Reset => {
                 pair.reset = true;
@@ -418,6 +473,13 @@ fn splice(
     };
     pipes.give_back(pipe);
     stop
+}
+
+/// Whether what looks like the end of a stream is a reset: the kernel tells of it once, and has told a send of the
+/// other direction whose completion is not here yet. Such a socket has hung up in both directions although its
+/// outgoing stream was not ended.
+fn lost_unnoticed(pair: &Pair, direction: Direction) -> bool {
+    !pair.flows[opposite(direction) as usize].is_done() && peer_has_gone(pair.source_fd(direction))
 }
 
 fn ended(direction: Direction) -> EndReason {

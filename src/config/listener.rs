@@ -1,9 +1,11 @@
 //! The ports of the edge: what is spoken where, and what each dialect is told.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
+use crate::dialect::mysql::{self, Flavour, Version};
 use crate::dialect::{Name, Protocol, Speaks};
 
 /// One port of the edge.
@@ -24,20 +26,24 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 /// What a listener's table says to its dialect. The dialect takes what it understands; what is left then is an
 /// error.
 struct Settings {
     to: Option<Name>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect, mut listen, to } = written;
-        let mut settings = Settings { to };
+        let WrittenListener { dialect, mut listen, to, flavour, version } = written;
+        let mut settings = Settings { to, flavour, version };
         let speaks = settings.apply(dialect)?;
         settings.nothing_left(dialect)?;
         if listen.is_empty() {
@@ -54,7 +60,13 @@ impl ListenerConfig {
     /// One for every protocol that has a port of its own.
     pub(super) fn defaults() -> Vec<Self> {
         let of = |protocol: &Protocol| {
-            let written = WrittenListener { dialect: *protocol, listen: vec![], to: None };
+            let written = WrittenListener {
+                dialect: *protocol,
+                listen: vec![],
+                to: None,
+                flavour: None,
+                version: None,
+            };
             ListenerConfig::try_from(written).ok()
         };
         Protocol::ALL.iter().filter_map(of).collect()
@@ -66,6 +78,10 @@ impl Settings {
     fn apply(&mut self, dialect: Protocol) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres,
+            Protocol::Mysql => {
+                let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
+                Speaks::Mysql(mysql::Settings::new(self.flavour.take(), self.version.take(), random))
+            }
             Protocol::Redis => Speaks::Redis,
             Protocol::None => {
                 let to = self.to.take();
@@ -80,6 +96,11 @@ impl Settings {
             let message =
                 format!("`to` belongs to dialect = \"none\": {dialect} clients say the name themselves");
             return Err(message);
+        }
+        if self.flavour.is_some() || self.version.is_some() {
+            return Err(format!(
+                "`flavour` and `version` belong to dialect = \"mysql\", not to \"{dialect}\""
+            ));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+pub mod mysql;
 mod name;
 pub mod none;
 mod opening;
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
     /// Any: the listener says who is meant.
@@ -31,12 +34,14 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::None];
+    pub const ALL: &'static [Protocol] =
+        &[Protocol::Postgres, Protocol::Mysql, Protocol::Redis, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
             Protocol::None => "none",
         }
@@ -46,6 +51,7 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
             Protocol::None => None,
         }
@@ -76,6 +82,8 @@ impl std::str::FromStr for Protocol {
 pub enum Speaks {
     /// PostgreSQL.
     Postgres,
+    /// MySQL and MariaDB, as one of them.
+    Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
     /// Whatever this addon speaks: everybody means it.
@@ -87,6 +95,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres => Protocol::Postgres,
+            Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
             Speaks::Fixed(_) => Protocol::None,
         }
@@ -96,6 +105,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }

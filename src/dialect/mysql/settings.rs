@@ -37,6 +37,7 @@ pub struct Random(pub fn(&mut [u8]) -> io::Result<()>);
 /// What the edge says it is at one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    flavour: Flavour,
     /// As it goes over the wire.
     version: Arc<str>,
     offer: Offer,
@@ -63,12 +64,18 @@ impl Settings {
         let version = version.unwrap_or_else(|| Version::default_of(flavour));
         let modern = flavour == Flavour::Mysql && version.numbers >= [8, 0, 0];
         Settings {
+            flavour,
             version: version.on_the_wire(flavour).into(),
             offer: Offer::of(flavour, &version),
             collation: if modern { UTF8MB4_0900_AI_CI } else { UTF8MB4_GENERAL_CI },
             plugin: if modern { "caching_sha2_password" } else { "mysql_native_password" },
             random,
         }
+    }
+
+    /// What the servers behind the port are.
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
     }
 
     pub(super) fn offer(&self) -> Offer {

@@ -9,7 +9,9 @@ mod mysql_conversation;
 
 use std::fs;
 
-use mysql_conversation::{Outcome, check_greeting, check_response, converse, everywhere};
+use mysql_conversation::{
+    Outcome, check_greeting, check_response, converse, everywhere, handshake_of, shake_hands,
+};
 use pierhead::dialect::mysql::Flavour;
 use pierhead::dialect::{self, Reason};
 use proptest::collection::vec;
@@ -20,8 +22,10 @@ use proptest::sample::{Index, select};
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/mysql");
 
 /// Real clients that mean the addon `blog` and its database `app`, and whether they send connection attributes.
-const CLIENTS: [(&str, bool); 11] = [
+const CLIENTS: [(&str, bool); 13] = [
     ("mariadb-10.11", true),
+    ("mariadb-11.8", true),
+    ("mysql-9.7-mysql", true),
     ("mariadb-10.11-compress", true),
     ("pymysql-1.2", true),
     ("pymysql-1.2-mysql", true),
@@ -33,7 +37,8 @@ const CLIENTS: [(&str, bool); 11] = [
     ("node-mysql-2.18", false),
     ("node-mariadb-3.5", true),
 ];
-const GREETING: &str = "server-mariadb-10.11.greeting";
+const GREETINGS: [&str; 3] =
+    ["server-mariadb-10.11.greeting", "server-mariadb-11.8.greeting", "server-mysql-9.7.greeting"];
 
 const CLIENT_MYSQL: u32 = 1;
 const CONNECT_WITH_DB: u32 = 1 << 3;
@@ -65,7 +70,7 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
 fn every_recording_is_tested() {
     let recorded =
         fs::read_dir(CORPUS).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(recorded.filter(|name| name.ends_with(".bin")).count(), CLIENTS.len() + 1);
+    assert_eq!(recorded.filter(|name| name.ends_with(".bin")).count(), CLIENTS.len() + GREETINGS.len());
 }
 
 #[test]
@@ -119,9 +124,31 @@ fn attributes_start(packet: &[u8]) -> usize {
 }
 
 #[test]
-fn a_real_greeting_is_understood_wherever_it_is_cut() {
-    let stream = [&corpus(GREETING)[..], b"\x2c\0\0\x02\xfemysql_native_password\0"].concat();
-    (0..stream.len()).for_each(|cut| check_greeting(&stream, &[cut]));
+fn real_greetings_are_understood_wherever_they_are_cut() {
+    for name in GREETINGS {
+        let stream = [&corpus(name)[..], b"\x2c\0\0\x02\xfemysql_native_password\0"].concat();
+        (0..stream.len()).for_each(|cut| check_greeting(&stream, &[cut]));
+    }
+}
+
+/// At a port of the other flavour it is the luck of the driver: some claim what only a MariaDB has.
+#[test]
+fn real_servers_can_do_what_real_clients_claim_at_a_port_of_their_flavour() {
+    for (name, _) in CLIENTS {
+        for greeting in GREETINGS {
+            let answer =
+                shake_hands(&mut *handshake_of(flavour(name), &corpus(name)), &corpus(greeting), &[]);
+            let its_own = greeting.contains("mysql-") == (flavour(name) == Flavour::Mysql);
+            let (replay, taken) = answer;
+            match replay {
+                Ok(_) => assert_eq!(taken, corpus(greeting).len()),
+                Err(why) => {
+                    let lacks = why.starts_with("its server lacks MariaDB's 0x");
+                    assert!(!its_own && lacks, "{name}, {greeting}: {why}");
+                }
+            }
+        }
+    }
 }
 
 /// The packet of a client that claims these flags, and MariaDB's further ones.
@@ -223,7 +250,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 /// A greeting with any flags, or an error.
 fn greeting() -> impl Strategy<Value = Vec<u8>> {
     let greeting = (any::<u32>(), any::<u32>(), vec(1u8.., 0..60)).prop_map(|(flags, mariadb, version)| {
-        let mut packet = corpus(GREETING);
+        let mut packet = corpus(GREETINGS[0]);
         let end = packet.iter().skip(5).position(|byte| *byte == 0).unwrap() + 5;
         let flags = flags | 0x00ff_f7fe;
         let (low, high) = (end + 14, end + 19);

@@ -130,13 +130,17 @@ pub fn shake_hands(
 
 /// What a client of MariaDB has begun, who claims all that is offered.
 fn a_handshake() -> Box<dyn Handshake> {
-    let mut phase = ConnectionPhase::new(&settings(Flavour::Mariadb));
-    let mut input = BytesMut::new();
-    phase.step(&mut input);
     let head = [&[0xfe, 0xf7, 0xff, 0x01][..], &[0; 24], &[0x1d, 0, 0, 0]].concat();
     let payload = [&head, &b"blog\0\0app\0plugin\0\0"[..]].concat();
-    input.extend_from_slice(&[payload.len() as u8, 0, 0, 1]);
-    input.extend_from_slice(&payload);
+    handshake_of(Flavour::Mariadb, &[&[payload.len() as u8, 0, 0, 1][..], &payload].concat())
+}
+
+/// What this response of a client leads to.
+pub fn handshake_of(flavour: Flavour, response: &[u8]) -> Box<dyn Handshake> {
+    let mut phase = ConnectionPhase::new(&settings(flavour));
+    let mut input = BytesMut::new();
+    phase.step(&mut input);
+    input.extend_from_slice(response);
     match phase.step(&mut input) {
         Step::Identified(found) => match found.opening {
             Opening::Handshake(handshake) => handshake,

@@ -134,6 +134,15 @@ pub fn stopped() -> String {
     name
 }
 
+/// A server's text without the address that it says its client comes from: through the edge it is another one.
+pub fn from_anywhere(text: &str) -> String {
+    let parts = text.split("'@'").enumerate().map(|(number, part)| match part.split_once('\'') {
+        Some((_, rest)) if number > 0 => format!("HOST'{rest}"),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("'@'")
+}
+
 /// Connects and hears the greeting.
 pub fn greeted(at: SocketAddr) -> (TcpStream, Packet) {
     let mut socket = TcpStream::connect(at).unwrap();

@@ -4,11 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "dialect/damage.rs"]
+mod damage;
 #[path = "dialect/mysql_conversation.rs"]
 mod mysql_conversation;
 
 use std::fs;
 
+use damage::damaged;
 use mysql_conversation::{
     Outcome, check_greeting, check_response, converse, everywhere, handshake_of, shake_hands,
 };
@@ -17,7 +20,7 @@ use pierhead::dialect::{self, Reason};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::select;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/mysql");
 
@@ -223,24 +226,6 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(payload, number)| [&[payload.len() as u8, 0, 0, number][..], &payload].concat());
     let packet = prop_oneof![6 => client().prop_map(|client| client.packet()), 1 => request, 1 => other];
     (packet, vec(any::<u8>(), 0..60)).prop_map(|(packet, behind)| [packet, behind].concat())
-}
-
-/// Streams with a few bytes changed, lost or added; and noise.
-fn damaged(stream: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let damage = vec((any::<Index>(), any::<u8>(), 0..4), 0..4);
-    let damaged = (stream, damage).prop_map(|(mut stream, damage)| {
-        for (at, byte, kind) in damage {
-            let at = at.index(stream.len() + 1);
-            match kind {
-                0 if at < stream.len() => stream[at] = byte,
-                1 if at < stream.len() => _ = stream.remove(at),
-                2 => stream.insert(at, byte),
-                _ => stream.truncate(at),
-            }
-        }
-        stream
-    });
-    prop_oneof![9 => damaged, 1 => vec(any::<u8>(), 0..300)]
 }
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {

@@ -27,18 +27,6 @@ pub fn everywhere(stream: &[u8]) -> Vec<usize> {
     (0..stream.len()).collect()
 }
 
-/// A fuzzer's input: a stream, then the lengths of its chunks, then how many those are.
-#[allow(dead_code, reason = "for the fuzz targets")]
-pub fn stream_and_cuts(data: &[u8]) -> (&[u8], Vec<usize>) {
-    let Some((&count, data)) = data.split_last() else { return (&[], Vec::new()) };
-    let (stream, lengths) = data.split_at(data.len().saturating_sub(usize::from(count)));
-    let cuts = lengths.iter().scan(0, |end, &length| {
-        *end += usize::from(length);
-        Some(*end)
-    });
-    (stream, cuts.collect())
-}
-
 /// What became of a client, in a form that can be compared.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::secrets::Password;
 use crate::config::Plan;
@@ -69,6 +70,16 @@ pub trait Kind: Send + Sync {
 
 /// What [`Kind::check_login`] returns.
 pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// A check that gives up after a few seconds.
+fn in_time<'a>(check: impl Future<Output = Result<(), String>> + Send + 'a) -> LoginCheck<'a> {
+    Box::pin(async move {
+        let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
+        checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
+    })
+}
+
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How an image is told what to become.
 pub struct ImageSettings {

@@ -2,12 +2,11 @@
 //! in the database of its own name. `root` has the same password and can log in inside the container only.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;
@@ -115,12 +114,7 @@ impl Kind for Mysql {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let check = select_one(address, name, password);
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
-            let checked = checked.map_err(|_| format!("no answer to a login within {LOGIN_TIMEOUT:?}"))?;
-            checked.map_err(explain)
-        })
+        in_time(async move { select_one(address, name, password).await.map_err(explain) })
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {
@@ -160,7 +154,6 @@ fn explain(error: Error) -> String {
 }
 
 const SECRET_PATH: &str = "/run/secrets/password";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,9 @@ mod end_to_end {
     mod leaks;
     mod load;
     mod logins;
+    mod mysql;
+    mod mysql_drivers;
+    mod mysql_engine;
     mod redis;
     mod redis_engine;
     mod shutdown;

@@ -1,9 +1,11 @@
 //! The ports of the edge: what is spoken where, and what each dialect is told.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
+use crate::dialect::mysql::{self, Flavour, Version};
 use crate::dialect::tls::{self, StartTls, Zone};
 use crate::dialect::{Name, Protocol, Protocols, Speaks};
 
@@ -28,6 +30,8 @@ struct WrittenListener {
     #[serde(default)]
     tls: TlsMode,
     zone: Option<Zone>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 /// One dialect, or several that can share a port. There is at least one.
@@ -38,6 +42,8 @@ struct Settings {
     to: Option<Name>,
     tls: TlsMode,
     zone: Option<Zone>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 /// What becomes of clients that ask for TLS inside another protocol.
@@ -55,8 +61,9 @@ impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect: Dialects(dialects), mut listen, to, tls, zone } = written;
-        let settings = Settings { to, tls, zone };
+        let WrittenListener { dialect: Dialects(dialects), mut listen, to, tls, zone, flavour, version } =
+            written;
+        let settings = Settings { to, tls, zone, flavour, version };
         settings.check(&dialects)?;
         let speaks = match dialects[..] {
             [dialect] => settings.apply(dialect, Protocols::named())?,
@@ -88,9 +95,15 @@ impl ListenerConfig {
     /// One for every protocol that has a port of its own.
     pub(super) fn defaults() -> Vec<Self> {
         let of = |protocol: &Protocol| {
-            let dialect = Dialects(vec![*protocol]);
-            let written =
-                WrittenListener { dialect, listen: vec![], to: None, tls: TlsMode::Off, zone: None };
+            let written = WrittenListener {
+                dialect: Dialects(vec![*protocol]),
+                listen: vec![],
+                to: None,
+                tls: TlsMode::Off,
+                zone: None,
+                flavour: None,
+                version: None,
+            };
             ListenerConfig::try_from(written).ok()
         };
         Protocol::ALL.iter().filter_map(of).collect()
@@ -109,6 +122,9 @@ impl Settings {
         if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
             return Err(format!("`tls` belongs to dialects that can ask for it: postgres, not {spoken}"));
         }
+        if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
+            return Err(format!("`flavour` and `version` belong to dialect = \"mysql\", not to {spoken}"));
+        }
         if self.zone.is_some() && self.tls == TlsMode::Off && !dialects.contains(&Protocol::Tls) {
             return Err(format!(
                 "`zone` belongs to TLS, which {spoken} does not offer without tls = \"passthrough\""
@@ -122,6 +138,10 @@ impl Settings {
     fn apply(&self, dialect: Protocol, among: Protocols) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
+            Protocol::Mysql => {
+                let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
+                Speaks::Mysql(mysql::Settings::new(self.flavour, self.version.clone(), random))
+            }
             Protocol::Redis => Speaks::Redis,
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),
             Protocol::None => {

@@ -4,6 +4,7 @@
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
 mod by;
+pub mod mysql;
 mod name;
 pub mod none;
 mod opening;
@@ -29,6 +30,8 @@ pub use shared::{Recognise, Recognised, Undecided};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
     /// Anything in TLS from the first byte.
@@ -40,12 +43,13 @@ pub enum Protocol {
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
     pub const ALL: &'static [Protocol] =
-        &[Protocol::Postgres, Protocol::Redis, Protocol::Tls, Protocol::None];
+        &[Protocol::Postgres, Protocol::Mysql, Protocol::Redis, Protocol::Tls, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
             Protocol::Tls => "tls",
             Protocol::None => "none",
@@ -56,6 +60,7 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
             Protocol::Tls | Protocol::None => None,
         }
@@ -66,7 +71,7 @@ impl Protocol {
     pub fn alpn(self) -> Option<&'static [u8]> {
         match self {
             Protocol::Postgres => Some(b"postgresql"),
-            Protocol::Redis | Protocol::Tls | Protocol::None => None,
+            Protocol::Mysql | Protocol::Redis | Protocol::Tls | Protocol::None => None,
         }
     }
 
@@ -77,7 +82,7 @@ impl Protocol {
             Protocol::Postgres => Some(postgres::recognise),
             Protocol::Redis => Some(redis::recognise),
             Protocol::Tls => Some(tls::recognise),
-            Protocol::None => None,
+            Protocol::Mysql | Protocol::None => None,
         }
     }
 
@@ -111,6 +116,8 @@ impl std::str::FromStr for Protocol {
 pub enum Speaks {
     /// PostgreSQL.
     Postgres(tls::StartTls),
+    /// MySQL and MariaDB, as one of them.
+    Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
     /// TLS from the first byte.
@@ -126,6 +133,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres(_) => Protocol::Postgres,
+            Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
             Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
@@ -145,6 +153,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
+            Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),

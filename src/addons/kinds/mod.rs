@@ -3,18 +3,22 @@
 //! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
 //! "does a login succeed?", the only thing here that touches the network.
 
+mod mysql;
 mod postgres;
 
 use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::secrets::Password;
+use crate::config::Plan;
+use crate::dialect::mysql::Flavour;
 use crate::dialect::{Name, Protocol};
 
 /// Every kind, in the order in which they are listed to people.
-pub static ALL: &[&dyn Kind] = &[&postgres::Postgres];
+pub static ALL: &[&dyn Kind] = &[&postgres::Postgres, &mysql::MARIADB, &mysql::MYSQL];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -32,8 +36,18 @@ pub trait Kind: Send + Sync {
     /// The port on which it listens inside its container.
     fn port(&self) -> u16;
 
+    /// What the ports of the edge say they are that suit it best, where its protocol has flavours.
+    fn flavour(&self) -> Option<Flavour> {
+        None
+    }
+
+    /// Names that no addon of this kind may have: its engine's logins of that name mean something else.
+    fn reserved_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How its image is told what to become.
-    fn image_settings(&self, name: &Name) -> ImageSettings;
+    fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
 
     /// The URL that an application is given.
     fn url(&self, access: &Access<'_>) -> String;
@@ -57,11 +71,23 @@ pub trait Kind: Send + Sync {
 /// What [`Kind::check_login`] returns.
 pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
+/// A check that gives up after a few seconds.
+fn in_time<'a>(check: impl Future<Output = Result<(), String>> + Send + 'a) -> LoginCheck<'a> {
+    Box::pin(async move {
+        let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
+        checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
+    })
+}
+
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How an image is told what to become.
 pub struct ImageSettings {
     /// Environment variables. No secrets: anyone who may ask Docker can read them.
     pub env: Vec<(&'static str, String)>,
-    /// Where in the container the password file is.
+    /// Arguments for the image's entry point, before those of the configuration. No secrets either.
+    pub args: Vec<String>,
+    /// Where in the container the file with the secret is.
     pub secret_path: &'static str,
     /// Where in the container the data are. Images have moved this from one version to the next: the first of
     /// these that the image declares as a volume is meant, else the first.

@@ -12,6 +12,7 @@ mod end_to_end {
     mod clients;
     mod drivers;
     mod engine;
+    mod exhaustion;
     mod faults;
     mod leaks;
     mod load;

@@ -57,8 +57,9 @@ struct Core {
     admission: Arc<Admission>,
     spinner: Spinner,
     completions: Vec<Completion>,
-    /// When accepting goes on after an error.
+    /// When accepting goes on after an error, and at which listeners.
     accept_again: Option<Instant>,
+    paused: Vec<usize>,
     /// When the addons' counters are brought up to date next; none when nothing has happened since.
     report_at: Option<Instant>,
     drain: Option<Drain>,
@@ -123,6 +124,7 @@ impl Core {
             spinner: Spinner::new(Duration::from_micros(config.spin_us.into())),
             completions: Vec::with_capacity(config.ring_entries as usize),
             accept_again: None,
+            paused: Vec::new(),
             report_at: None,
             drain: None,
         })
@@ -156,11 +158,12 @@ impl Core {
         if worked {
             self.engine.end_turn(&mut self.ring);
         }
+        // Before `enter`, which submits what it asks for: a core with somebody in its lobby sleeps without one.
+        self.keep_house();
         if self.ring.has_work() {
             self.ring.enter(None)?;
             worked |= self.handle_completions();
         }
-        self.keep_house();
         Ok(worked)
     }
 
@@ -244,7 +247,8 @@ impl Core {
             return;
         }
         if completion.result < 0 {
-            self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+            self.paused.push(listener);
+            self.accept_again.get_or_insert_with(|| Instant::now() + ACCEPT_PAUSE);
         } else {
             self.accept(listener);
         }
@@ -315,7 +319,7 @@ impl Core {
         }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
-            (0..self.listeners.len()).for_each(|listener| self.accept(listener));
+            std::mem::take(&mut self.paused).into_iter().for_each(|listener| self.accept(listener));
         }
         if let Some(drain) = &mut self.drain
             && drain.next_close <= now
@@ -341,6 +345,7 @@ impl Core {
     }
 
     fn update_load(&self) {
+        self.lobby.set_relays(self.engine.len());
         self.shared[self.index].set_load(self.load());
     }
 }

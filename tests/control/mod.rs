@@ -62,8 +62,8 @@ impl Pierhead {
         let mut random = [0; 3];
         File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
         let prefix = format!("ct-{:02x}{:02x}{:02x}", random[0], random[1], random[2]);
-        let port = free_port(u16::from_be_bytes([random[0], random[1]]));
-        let redis_port = free_port(port + 1);
+        let port = free_ports(u16::from_be_bytes([random[0], random[1]]), 2);
+        let redis_port = port + 1;
         let pierhead = Pierhead { dir, port, redis_port, prefix, child: None, runs: 0, docker_host: None };
         pierhead.configure(&image());
         pierhead
@@ -107,10 +107,22 @@ impl Pierhead {
 
     /// Starts the process, to stop at a crash point if one is given, and waits until it answers.
     pub fn serve(&mut self, crash_at: Option<&str>) {
+        self.serve_by(self.command(&["serve"]), crash_at);
+    }
+
+    /// Starts one that may have so many descriptors open, and waits until it answers.
+    pub fn serve_with_descriptors(&mut self, count: usize) {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={count}:{count}")).arg(serve.get_program()).args(serve.get_args());
+        command.envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        self.serve_by(command, None);
+    }
+
+    fn serve_by(&mut self, mut command: Command, crash_at: Option<&str>) {
         assert!(self.child.is_none());
         self.runs += 1;
         let log = File::create(self.log()).unwrap();
-        let mut command = self.command(&["serve"]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         if let Some(point) = crash_at {
             command.env("PIERHEAD_CRASH_AT", point);
@@ -279,11 +291,12 @@ impl Drop for Pierhead {
 
 const LOG_LINES_SHOWN: usize = 60;
 
-/// A port that can be listened on again and again: below those that the kernel gives to clients. It is looked for from
-/// `first` on.
-pub fn free_port(first: u16) -> u16 {
-    let ports = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
-    ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+/// The first of `count` ports in a row that can be listened on again and again: below those that the kernel gives to
+/// clients. They are looked for from `first` on.
+pub fn free_ports(first: u16, count: u16) -> u16 {
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut firsts = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
+    firsts.find(|first| (0..count).all(|n| is_free(first + n))).unwrap()
 }
 
 /// Runs the Docker command line, which must succeed.

@@ -14,7 +14,7 @@ use super::clients::{Program, program, psql, script};
 use super::engine::{self, Engine, PASSWORD};
 use super::redis_engine::Redis;
 use super::stage::{HOST, Stage};
-use crate::control::{docker, free_port, image, wait_for};
+use crate::control::{docker, free_ports, image, wait_for};
 
 /// A Pierhead with further ports.
 struct TlsStage {
@@ -33,7 +33,7 @@ impl TlsStage {
     fn new() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Of its own: other tests look for theirs at the same time.
-        let first = free_port((std::process::id() as u16).wrapping_add(NEXT.fetch_add(20, Relaxed)));
+        let first = free_ports((std::process::id() as u16).wrapping_add(NEXT.fetch_add(20, Relaxed)), 4);
         let ports = [first, first + 1, first + 2, first + 3];
         let listener = |dialect: &str, tls: &str, port: u16| {
             format!(

@@ -2,7 +2,7 @@
 
 use super::api::types::{Check, CheckStatus, Explanation};
 use super::api::{Api, upstream_text};
-use crate::addons::Addon;
+use crate::addons::{Addon, kinds};
 use crate::dialect::{Login, Name, Protocol, Protocols};
 use crate::docker::labels;
 use crate::routes::{Route, RouteState};
@@ -86,8 +86,12 @@ fn no_route(api: &Api, name: &Name, protocol: Protocol) -> Check {
         return Check::fail("route", detail, "");
     }
     let detail = format!("no running or stopped container is called {name} for {protocol}");
-    let hint =
-        format!("`pierhead create {protocol} {name}`, or label a container pierhead.protocol={protocol}");
+    let label = format!("label a container pierhead.protocol={protocol}");
+    let mut kinds = kinds::ALL.iter().filter(|kind| kind.protocol() == protocol).map(|kind| kind.name());
+    let hint = match kinds.find(|kind| api.config.kinds.contains_key(*kind)) {
+        Some(kind) => format!("`pierhead create {kind} {name}`, or {label}"),
+        None => label,
+    };
     Check::fail("route", detail, hint)
 }
 

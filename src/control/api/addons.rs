@@ -168,7 +168,10 @@ impl Api {
         found.ok_or_else(|| {
             let known = kinds::ALL.iter().map(|kind| kind.name());
             let known = known.filter(|word| self.config.kinds.contains_key(*word)).collect::<Vec<_>>();
-            let hint = format!("send one of: {}", known.join(", "));
+            let mut hint = format!("send one of: {}", known.join(", "));
+            if kinds::find(word).is_some() {
+                hint.push_str(&format!("; or add a table [kind.{word}] to the configuration"));
+            }
             ApiError::invalid("unknown_kind", format!("there is no kind {word:?}"), hint)
         })
     }

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "dialect/cuts.rs"]
+mod cuts;
 #[path = "dialect/damage.rs"]
 mod damage;
 #[path = "dialect/mysql_conversation.rs"]
@@ -11,10 +13,9 @@ mod mysql_conversation;
 
 use std::fs;
 
+use cuts::everywhere;
 use damage::damaged;
-use mysql_conversation::{
-    Outcome, check_greeting, check_response, converse, everywhere, handshake_of, shake_hands,
-};
+use mysql_conversation::{Outcome, check_greeting, check_response, converse, handshake_of, shake_hands};
 use pierhead::dialect::mysql::Flavour;
 use pierhead::dialect::{self, Reason};
 use proptest::collection::vec;

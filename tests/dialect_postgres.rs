@@ -4,13 +4,16 @@
 
 #[path = "dialect/conversation.rs"]
 mod conversation;
+#[path = "dialect/cuts.rs"]
+mod cuts;
 #[path = "dialect/damage.rs"]
 mod damage;
 
 use std::fs;
 
 use bytes::BytesMut;
-use conversation::{Outcome, check_startup, check_watch, converse, everywhere, request_ends, watch};
+use conversation::{Outcome, check_startup, check_watch, converse, request_ends, watch};
+use cuts::everywhere;
 use damage::damaged;
 use pierhead::dialect::postgres::Startup;
 use pierhead::dialect::{self, Dialect, Reason, Refusal};

@@ -3,17 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "dialect/cuts.rs"]
+mod cuts;
+#[path = "dialect/damage.rs"]
+mod damage;
 #[path = "dialect/redis_conversation.rs"]
 mod redis_conversation;
 
 use std::fs;
 
 use bytes::BytesMut;
+use damage::damaged;
 use pierhead::dialect::redis::FirstCommands;
 use pierhead::dialect::{self, Dialect, Name, Reason, Refusal, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::select;
 use redis_conversation::{End, check_opening, converse};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/redis");
@@ -231,27 +236,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![2 => array(), 1 => line()], 0..20).prop_map(|commands| commands.concat())
 }
 
-/// Streams with a few bytes changed, lost or added; and noise.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let damage = vec((any::<Index>(), any::<u8>(), 0..4), 0..4);
-    let damaged = (stream(), damage).prop_map(|(mut stream, damage)| {
-        for (at, byte, kind) in damage {
-            let at = at.index(stream.len() + 1);
-            match kind {
-                0 if at < stream.len() => stream[at] = byte,
-                1 if at < stream.len() => _ = stream.remove(at),
-                2 => stream.insert(at, byte),
-                _ => stream.truncate(at),
-            }
-        }
-        stream
-    });
-    prop_oneof![9 => damaged, 1 => vec(any::<u8>(), 0..300)]
-}
-
 proptest! {
     #[test]
-    fn the_outcome_does_not_depend_on_the_cuts(stream in damaged(), cuts in vec(0usize..400, 0..12)) {
+    fn the_outcome_does_not_depend_on_the_cuts(stream in damaged(stream()), cuts in vec(0usize..400, 0..12)) {
         check_opening(&stream, &cuts);
     }
 

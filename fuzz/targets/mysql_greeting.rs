@@ -3,8 +3,8 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "the files of the dialects, not all of them used here")]
 
-#[path = "../../tests/dialect/conversation.rs"]
-mod conversation;
+#[path = "../../tests/dialect/cuts.rs"]
+mod cuts;
 #[path = "../../src/dialect/mod.rs"]
 mod dialect;
 #[path = "../../tests/dialect/mysql_conversation.rs"]
@@ -13,6 +13,6 @@ mod mysql_conversation;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let (stream, cuts) = conversation::stream_and_cuts(data);
+    let (stream, cuts) = cuts::stream_and_cuts(data);
     mysql_conversation::check_greeting(stream, &cuts);
 });

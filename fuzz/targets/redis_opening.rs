@@ -3,8 +3,8 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "the files of the dialects, not all of them used here")]
 
-#[path = "../../tests/dialect/conversation.rs"]
-mod conversation;
+#[path = "../../tests/dialect/cuts.rs"]
+mod cuts;
 #[path = "../../src/dialect/mod.rs"]
 mod dialect;
 #[path = "../../tests/dialect/redis_conversation.rs"]
@@ -13,6 +13,6 @@ mod redis_conversation;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let (stream, cuts) = conversation::stream_and_cuts(data);
+    let (stream, cuts) = cuts::stream_and_cuts(data);
     redis_conversation::check_opening(stream, &cuts);
 });

@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 
+use crate::cuts::{ends, everywhere};
 use crate::dialect::postgres::Startup;
 use crate::dialect::tls::{Alert, Settings, Sni, StartTls};
 use crate::dialect::{By, Dialect, Opening, Protocol, Protocols, Reason, Refusal, Step};
@@ -11,7 +12,7 @@ use crate::dialect::{By, Dialect, Opening, Protocol, Protocols, Reason, Refusal,
 /// client that has been let begin TLS by PostgreSQL is understood alike.
 pub fn check_hello(stream: &[u8], cuts: &[usize]) {
     let outcome = converse(stream, cuts);
-    assert_eq!(outcome, converse(stream, &(0..stream.len()).collect::<Vec<_>>()));
+    assert_eq!(outcome, converse(stream, &everywhere(stream)));
     let started = match outcome {
         Outcome::Named { name, length, .. } => {
             Outcome::Named { name, by: By::HostOf(Protocol::Postgres), length }
@@ -49,11 +50,8 @@ pub fn converse_after_ssl_request(stream: &[u8], cuts: &[usize]) -> Outcome {
 pub fn converse_with(dialect: &mut dyn Dialect, stream: &[u8], cuts: &[usize]) -> Outcome {
     let mut input = BytesMut::new();
     assert!(matches!(dialect.step(&mut input), Step::NeedMore), "nothing said, nothing decided");
-    let mut ends: Vec<usize> = cuts.iter().copied().filter(|&cut| cut < stream.len()).collect();
-    ends.push(stream.len());
-    ends.sort_unstable();
     let mut fed = 0;
-    for end in ends {
+    for end in ends(stream, cuts) {
         input.extend_from_slice(&stream[fed..end]);
         fed = end;
         match dialect.step(&mut input) {

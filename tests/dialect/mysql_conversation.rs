@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::BytesMut;
 
+use crate::cuts::{ends, everywhere};
 use crate::dialect::mysql::{ConnectionPhase, Flavour, Random, Settings};
 use crate::dialect::{Dialect, Handshake, HandshakeStep, Opening, Reason, Refusal, Step};
 
@@ -20,11 +21,6 @@ pub fn check_greeting(stream: &[u8], cuts: &[usize]) {
     assert_eq!(shake_hands(&mut *a_handshake(), stream, cuts), {
         shake_hands(&mut *a_handshake(), stream, &everywhere(stream))
     });
-}
-
-/// A cut at every byte.
-pub fn everywhere(stream: &[u8]) -> Vec<usize> {
-    (0..stream.len()).collect()
 }
 
 /// What became of a client, in a form that can be compared.
@@ -145,13 +141,6 @@ fn settings(flavour: Flavour) -> Settings {
         Ok(())
     }
     Settings::new(Some(flavour), None, Random(random))
-}
-
-fn ends(stream: &[u8], cuts: &[usize]) -> Vec<usize> {
-    let mut ends: Vec<usize> = cuts.iter().copied().filter(|&cut| cut < stream.len()).collect();
-    ends.push(stream.len());
-    ends.sort_unstable();
-    ends
 }
 
 /// Whatever the reason, the client gets one well-formed error, with this number unless its own bytes had a wrong one.

@@ -6,13 +6,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::memory::Mapping;
+use super::buffers::{BUFFER_GROUP, BufferId, Buffers};
 use super::socket::EventFd;
 
 /// Sizes of a ring.
@@ -25,10 +24,6 @@ pub struct RingSettings {
     /// Bytes in one buffer.
     pub buffer_size: u32,
 }
-
-/// A receive buffer that the kernel has handed out. It has to be given back by [`Ring::give_back`], once.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct BufferId(u16);
 
 /// What became of a request.
 #[derive(Debug)]
@@ -54,7 +49,6 @@ pub struct Ring {
 
 /// Marks the tokens of accepts: their results are descriptors.
 const ACCEPT: u64 = 1 << 63;
-const BUFFER_GROUP: u16 = 0;
 /// IORING_ENTER_GETEVENTS: run deferred task work (io_uring_enter(2)).
 const ENTER_GETEVENTS: u32 = 1;
 /// IORING_RECVSEND_POLL_FIRST: do not try before the socket is readable (io_uring_prep_recv(3)).
@@ -90,7 +84,7 @@ impl Ring {
 
     /// Receives once, into a buffer of the ring. With `poll_first` the socket is not tried before it is readable.
     pub fn recv(&mut self, socket: BorrowedFd, poll_first: bool, token: u64) {
-        let size = self.buffers.size as u32;
+        let size = self.buffers.size();
         let mut entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), size)
             .buf_group(BUFFER_GROUP)
             .build()
@@ -223,12 +217,12 @@ impl Ring {
 
     /// How many buffers are handed out.
     pub fn buffers_in_use(&self) -> u32 {
-        self.buffers.in_use
+        self.buffers.in_use()
     }
 
     /// Bytes in one buffer.
     pub fn buffer_size(&self) -> u32 {
-        self.buffers.size as u32
+        self.buffers.size()
     }
 
     fn push(&mut self, entry: squeue::Entry, token: u64) {
@@ -243,104 +237,6 @@ impl Ring {
             // next `enter`.
             let _ = self.uring.submit();
         }
-    }
-}
-
-/// The provided-buffer ring: an array of entries shared with the kernel, and the buffers they name.
-///
-/// The kernel uses its buffers in turn, so it would walk through all of the memory, and every message would find
-/// its buffer out of the cache. It is therefore given few of them, the *stock*, as long as few will do.
-struct Buffers {
-    entries: Mapping,
-    memory: Mapping,
-    count: u16,
-    size: usize,
-    tail: u16,
-    in_use: u32,
-    /// How many the kernel has.
-    stocked: u16,
-    /// How many it should have.
-    stock: u16,
-    /// Those that nobody has.
-    spare: Vec<u16>,
-}
-
-/// As few buffers as the kernel is ever given.
-const STOCK_MIN: u16 = 64;
-/// Between two buffers. Without it all of them would begin in the same few sets of the cache.
-const GAP: usize = 64;
-
-impl Buffers {
-    fn register(uring: &IoUring, settings: RingSettings) -> io::Result<Self> {
-        let (count, size) = (settings.buffers, settings.buffer_size as usize);
-        assert!(count.is_power_of_two() && count <= 32768, "checked by the configuration");
-        let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
-        let memory = Mapping::new(usize::from(count) * (size + GAP))?;
-        // SAFETY: the mapping is page-aligned, large enough for `count` entries, and never unmapped.
-        unsafe { uring.submitter().register_buf_ring(entries.at(0) as u64, count, BUFFER_GROUP)? };
-        let (stock, spare) = (STOCK_MIN.min(count), (0..count).rev().collect());
-        let mut buffers =
-            Buffers { entries, memory, count, size, tail: 0, in_use: 0, stocked: 0, stock, spare };
-        buffers.fill_up();
-        Ok(buffers)
-    }
-
-    fn handed_out(&mut self, id: u16) -> BufferId {
-        self.in_use += 1;
-        self.stocked -= 1;
-        BufferId(id)
-    }
-
-    fn give_back(&mut self, BufferId(id): BufferId) {
-        self.in_use -= 1;
-        self.spare.push(id);
-        self.fill_up();
-    }
-
-    fn widen(&mut self) -> bool {
-        let before = self.stock;
-        self.stock = before.saturating_mul(2).min(self.count);
-        self.fill_up();
-        self.stock > before
-    }
-
-    fn narrow(&mut self) {
-        self.stock = (self.stock - self.stock / 4).max(STOCK_MIN.min(self.count));
-    }
-
-    /// The buffer that was used last is the first to be used again.
-    fn fill_up(&mut self) {
-        while self.stocked < self.stock
-            && let Some(id) = self.spare.pop()
-        {
-            self.provide(id);
-        }
-    }
-
-    fn provide(&mut self, id: u16) {
-        self.stocked += 1;
-        let slot = usize::from(self.tail & (self.count - 1));
-        let entry: *mut BufRingEntry = self.entries.at(slot * size_of::<BufRingEntry>()).cast();
-        let address = self.memory.at(usize::from(id) * (self.size + GAP)) as u64;
-        // SAFETY: `slot` is inside the array; the kernel reads an entry only below the tail, which is moved
-        // afterwards with release order, and only this thread writes (SINGLE_ISSUER).
-        unsafe {
-            (*entry).set_addr(address);
-            (*entry).set_len(self.size as u32);
-            (*entry).set_bid(id);
-        }
-        self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail lies in the first entry's reserved field, is aligned, and lives as long as the process.
-        unsafe {
-            let tail = BufRingEntry::tail(self.entries.at(0).cast());
-            AtomicU16::from_ptr(tail.cast_mut()).store(self.tail, Ordering::Release);
-        }
-    }
-
-    fn range(&self, BufferId(id): &BufferId, offset: u32, len: u32) -> *const u8 {
-        let end = offset as usize + len as usize;
-        assert!(*id < self.count && end <= self.size, "bytes {offset}+{len} of buffer {id}");
-        self.memory.at(usize::from(*id) * (self.size + GAP) + offset as usize)
     }
 }
 

@@ -39,7 +39,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route to be published, without a port of its own for TLS. Its generation and its counters are for [`Table::publish`] to give.
+    /// A route to be published, without a port of its own for TLS. Its generation and its counters are for
+    /// [`Table::publish`] to give.
     pub fn new(
         protocol: Protocol,
         name: Name,

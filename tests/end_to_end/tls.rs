@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::certificate::{Certificate, MOUNTED, ZONE};
 use super::clients::{Program, program, psql, script};
+use super::drivers::{DRIVERS, SAME, anywhere};
 use super::engine::{self, Engine, PASSWORD};
 use super::redis_engine::Redis;
 use super::stage::{HOST, Stage};
@@ -100,24 +101,15 @@ fn every_driver_verifies_the_containers_certificate() {
     };
     let direct = engine.address().unwrap().to_string();
     let mut table = Table::new();
-    table.set_header(["client", "login", "parameter", "result", "prepared", "wrong", "unknown", "stopped"]);
-    for (driver, source) in [
-        ("psycopg", "postgres_cases.py"),
-        ("psycopg2", "postgres_cases.py"),
-        ("asyncpg", "postgres_cases.py"),
-        ("pg8000", "postgres_cases.py"),
-        ("pg", "postgres_cases.js"),
-        ("postgres.js", "postgres_cases.js"),
-    ] {
+    table.set_header([&["client"], &SAME[..], &["unknown", "stopped"]].concat());
+    // tokio-postgres is built without TLS.
+    for (driver, source) in DRIVERS.into_iter().filter(|(_, source)| *source != "here") {
         let through = cases(driver, source, HOST, stage.postgres);
         let directly = cases(driver, source, &direct, 5432);
         let mut row = vec![driver.to_owned()];
-        for case in ["login", "parameter", "result", "prepared", "wrong"] {
-            let place = |seen: &Value, host: &str, port: u16| {
-                seen.to_string().replace(host, "HOST").replace(&format!("port {port}"), "port PORT")
-            };
-            let (seen, expected) =
-                (place(&through[case], HOST, stage.postgres), place(&directly[case], &direct, 5432));
+        for case in SAME {
+            let place = (format!("{HOST}:{}", stage.postgres), format!("{direct}:5432"));
+            let (seen, expected) = (anywhere(&through[case], &place.0), anywhere(&directly[case], &place.1));
             assert_eq!(seen, expected, "{driver}, {case}");
             row.push("as direct".into());
         }

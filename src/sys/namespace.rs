@@ -4,9 +4,11 @@
 //! one socket(2) and comes back: everything else, connect(2) too, works from outside.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -16,7 +18,12 @@ pub struct NetNamespace {
     file: OwnedFd,
     /// Device and inode: the same for two handles of the same namespace.
     id: (u64, u64),
+    /// Counts through the local ports.
+    port: AtomicU32,
 }
+
+/// The kernel's default of `net.ipv4.ip_local_port_range`.
+const LOCAL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
 impl NetNamespace {
     /// Opens a namespace by a file that stands for it, such as `/proc/PID/ns/net`. Fails if the file is something
@@ -32,7 +39,9 @@ impl NetNamespace {
         if kind != libc::CLONE_NEWNET {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        Ok(NetNamespace { file, id: (metadata.dev(), metadata.ino()) })
+        // Another Pierhead on this host begins elsewhere.
+        let port = AtomicU32::new(std::process::id().wrapping_mul(7919));
+        Ok(NetNamespace { file, id: (metadata.dev(), metadata.ino()), port })
     }
 
     /// Whether this process may enter network namespaces at all: it needs CAP_SYS_ADMIN, and a seccomp profile that
@@ -53,6 +62,12 @@ impl NetNamespace {
             panic!("the thread is stuck in a container's network namespace: {error}");
         }
         socket
+    }
+
+    /// A local port to bind to, each time the next one; after the last one the first.
+    pub fn next_local_port(&self) -> u16 {
+        let count = LOCAL_PORTS.len() as u32;
+        LOCAL_PORTS.start() + (self.port.fetch_add(1, Relaxed) % count) as u16
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::clients::{Program, redis_cli};
+use super::clients::{Program, program, redis_cli};
 use super::engine::{PASSWORD, address, name, own_network, run};
 use crate::control::{try_docker, wait_for};
 
@@ -54,6 +54,12 @@ impl Redis {
     /// The container's address, if it has one now.
     pub fn address(&self) -> Option<IpAddr> {
         address(&self.name)
+    }
+
+    /// redis-benchmark, as this Redis' user.
+    pub fn benchmark(&self, host: &str, port: u16) -> Program {
+        let port = port.to_string();
+        program("redis-benchmark").args(["-h", host, "-p", &port, "--user", &self.name, "-a", PASSWORD])
     }
 
     /// redis-cli, as this Redis' user.

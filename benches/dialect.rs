@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pierhead::dialect::mysql;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
+use pierhead::dialect::redis::FirstCommands;
 use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Reason, Refusal, Step};
 
 const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
@@ -20,9 +21,13 @@ const MYSQL2: &[u8] = include_bytes!("../tests/corpus/mysql/node-mysql2-3.24.bin
 const MARIADB_GREETING: &[u8] = include_bytes!("../tests/corpus/mysql/server-mariadb-10.11.greeting.bin");
 const SSL_REQUEST_LEN: usize = 8;
 
+const REDIS_CLI: &[u8] = include_bytes!("../tests/corpus/redis/redis-cli-7.0.bin");
+const IOREDIS: &[u8] = include_bytes!("../tests/corpus/redis/ioredis-6.0.bin");
+const NODE_REDIS: &[u8] = include_bytes!("../tests/corpus/redis/node-redis-6.3.bin");
+const PASSWORD_ONLY: &[u8] = include_bytes!("../tests/corpus/redis/redis-py-8.1-password-only.bin");
+
 /// One connection: a fresh dialect and buffer, as in the edge. The last turn must decide.
-fn identify(turns: &[&[u8]]) -> Step {
-    let mut dialect = Startup::new();
+fn identify(mut dialect: impl Dialect, turns: &[&[u8]]) -> Step {
     let mut input = BytesMut::with_capacity(1024);
     let mut step = dialect.step(&mut input);
     for turn in turns {
@@ -36,11 +41,13 @@ fn identify(turns: &[&[u8]]) -> Step {
 fn startup(c: &mut Criterion) {
     let mut group = c.benchmark_group("postgres/identify");
     let (request, after) = PSQL.split_at(SSL_REQUEST_LEN);
-    group.bench_function("ssl_request_and_startup", |b| b.iter(|| identify(&[request, after])));
-    group.bench_function("startup", |b| b.iter(|| identify(&[NODE_PG])));
+    group.bench_function("ssl_request_and_startup", |b| {
+        b.iter(|| identify(Startup::new(), &[request, after]))
+    });
+    group.bench_function("startup", |b| b.iter(|| identify(Startup::new(), &[NODE_PG])));
     let (request, after) = ASYNCPG.split_at(SSL_REQUEST_LEN);
-    group.bench_function("asyncpg_order", |b| b.iter(|| identify(&[request, after])));
-    group.bench_function("cancel_request", |b| b.iter(|| identify(&[CANCEL])));
+    group.bench_function("asyncpg_order", |b| b.iter(|| identify(Startup::new(), &[request, after])));
+    group.bench_function("cancel_request", |b| b.iter(|| identify(Startup::new(), &[CANCEL])));
     group.finish();
 }
 
@@ -109,5 +116,26 @@ fn mysql(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, startup, refusal, key_watch, mysql);
+fn redis(c: &mut Criterion) {
+    let mut group = c.benchmark_group("redis/identify");
+    group.bench_function("auth", |b| b.iter(|| identify(FirstCommands::new(), &[REDIS_CLI])));
+    group.bench_function("auth_line", |b| {
+        b.iter(|| identify(FirstCommands::new(), &[b"AUTH blog 'p w'\r\n"]))
+    });
+    group.bench_function("hello_pipelined", |b| b.iter(|| identify(FirstCommands::new(), &[IOREDIS])));
+    group.bench_function("hello_setname_pipelined", |b| {
+        b.iter(|| identify(FirstCommands::new(), &[NODE_REDIS]))
+    });
+    group.bench_function("password_only", |b| b.iter(|| identify(FirstCommands::new(), &[PASSWORD_ONLY])));
+    let (first, second) = IOREDIS.split_at(20);
+    group.bench_function("hello_in_two_segments", |b| {
+        b.iter(|| identify(FirstCommands::new(), &[first, second]))
+    });
+    group.finish();
+    let (dialect, blog) = (FirstCommands::new(), Name::parse("blog").expect("a name"));
+    let refusal = Refusal::of(&blog, Reason::Starting, "");
+    c.bench_function("redis/refuse/starting", |b| b.iter(|| dialect.refuse(black_box(&refusal))));
+}
+
+criterion_group!(benches, startup, refusal, key_watch, mysql, redis);
 criterion_main!(benches);

@@ -102,7 +102,8 @@ fn a_password_alone_may_name_the_addon_in_front() {
     );
     for password in ["", "sesame", "Blog:pw", ":pw", "blog open:x"] {
         match converse(&command(&["AUTH", password]), &[]).end {
-            End::Refused { reason: Reason::UnknownName, said, detail } => {
+            End::Refused { reason: Reason::UnknownName, said, detail, surplus } => {
+                assert_eq!(surplus, b"", "the refusal is the login's answer");
                 let said = String::from_utf8(said).unwrap();
                 assert!(
                     said.starts_with("-WRONGPASS log in with the addon's name: AUTH NAME PASSWORD"),
@@ -119,7 +120,8 @@ fn a_password_alone_may_name_the_addon_in_front() {
 fn a_user_that_can_be_no_addon_is_refused_like_a_wrong_password() {
     for user in ["127.0.0.2", "localhost.", "Blog", "a b", "blog\n", "../blog", "", &"b".repeat(33)] {
         match converse(&command(&["AUTH", user, "pw"]), &[]).end {
-            End::Refused { reason: Reason::UnknownName, said, detail } => {
+            End::Refused { reason: Reason::UnknownName, said, detail, surplus } => {
+                assert_eq!(surplus, b"", "the refusal is the login's answer");
                 assert_eq!(said, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
                 assert!(detail.starts_with("no addon can be named") && !detail.contains('\n'), "{detail}");
             }

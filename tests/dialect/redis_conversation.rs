@@ -33,6 +33,7 @@ pub enum End {
         reason: Reason,
         detail: String,
         said: Vec<u8>,
+        surplus: Vec<u8>,
     },
     Closed,
 }
@@ -74,7 +75,8 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
                     refuse_in_every_way(&dialect);
                     let said = dialect.refuse(&refusal).to_vec();
                     go_on_though_refused(&dialect, &behind(&input));
-                    let end = End::Refused { reason: refusal.reason, detail: refusal.detail, said };
+                    let Refusal { reason, detail, .. } = refusal;
+                    let end = End::Refused { reason, detail, said, surplus: behind(&input) };
                     return Outcome { replies, end };
                 }
                 Step::Become(other) => panic!("{other:?}"),

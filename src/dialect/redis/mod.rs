@@ -107,9 +107,10 @@ impl FirstCommands {
                 input.advance(len);
                 continue;
             }
-            let meaning = login::meaning(&command.args)?;
+            let meaning = login::meaning(&command.args);
+            // Also where it is refused: its answer is the refusal.
             let sent = input.split_to(len);
-            return Ok(match meaning {
+            return Ok(match meaning? {
                 Meaning::Answer(answer) => {
                     self.answered += 1;
                     if self.answered > Self::COMMANDS_MAX {

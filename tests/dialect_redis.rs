@@ -47,6 +47,16 @@ fn real_clients_are_understood_wherever_their_bytes_are_cut() {
     }
 }
 
+/// Found by fuzzing: what is empty before a byte that would begin TLS.
+#[test]
+fn tls_begins_with_the_first_byte_or_not_at_all() {
+    for stream in [&b"\r\n\x16$4\r\nPING\r\n"[..], b"*0\r\n\x16'\r\n", b"\x16\x03\x01\r\n"] {
+        for cut in 0..stream.len() {
+            check_opening(stream, &[cut]);
+        }
+    }
+}
+
 fn command(words: &[&str]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().for_each(|word| out.extend(format!("${}\r\n{word}\r\n", word.len()).as_bytes()));

@@ -22,6 +22,8 @@ use crate::dialect::{Dialect, Identified, Opening, Protocol, Recognised, Refusal
 /// password. What is behind the one that does is not looked at: clients pipeline.
 #[derive(Debug, Default)]
 pub struct FirstCommands {
+    /// The client has said something.
+    begun: bool,
     /// How many commands have been answered.
     answered: u32,
     /// The client has said good-bye.
@@ -97,9 +99,10 @@ pub fn recognise(first: &[u8]) -> Recognised {
 impl FirstCommands {
     /// Looks at the next command that is not empty.
     fn next(&mut self, input: &mut BytesMut) -> Result<Step, Fault> {
-        if input.first() == Some(&TLS_HANDSHAKE) && self.answered == 0 {
+        if input.first() == Some(&TLS_HANDSHAKE) && !self.begun {
             return Err(Fault::Tls);
         }
+        self.begun |= !input.is_empty();
         loop {
             let Some(command) = command::parse(input)? else { return Ok(Step::NeedMore) };
             let len = command.len;

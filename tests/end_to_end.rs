@@ -1,6 +1,7 @@
 //! The promise: whoever logs in at Pierhead's port with a real client, and does there what people do with a
 //! database, notices no difference to a direct connection; and who cannot be let in reads why. With the `pierhead`
-//! program itself, PostgreSQL in containers on the real dockerd, psql, pgbench and the drivers of several languages.
+//! program itself, PostgreSQL and Redis in containers on the real dockerd, psql, pgbench, redis-cli and the drivers of
+//! several languages.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -21,7 +22,10 @@ mod end_to_end {
     mod mysql_drivers;
     mod mysql_engine;
     mod redis;
+    mod redis_clients;
+    mod redis_drivers;
     mod redis_engine;
+    mod redis_tls;
     mod shutdown;
     mod stage;
     mod tls;

@@ -257,8 +257,13 @@ impl KindConfig {
 }
 
 /// The official images of the kinds.
-const DEFAULT_IMAGES: [(&str, &str); 3] =
-    [("postgres", "postgres:17"), ("mariadb", "mariadb:11.8"), ("mysql", "mysql:8.4")];
+const DEFAULT_IMAGES: [(&str, &str); 5] = [
+    ("postgres", "postgres:17"),
+    ("mariadb", "mariadb:11.8"),
+    ("mysql", "mysql:8.4"),
+    ("redis", "redis:7"),
+    ("valkey", "valkey/valkey:8"),
+];
 
 fn default_plan() -> Name {
     fixed_name("small")

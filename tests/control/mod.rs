@@ -19,6 +19,14 @@ pub fn image() -> String {
     std::env::var("PIERHEAD_TEST_IMAGE").unwrap_or_else(|_| "pierhead/postgres:15".into())
 }
 
+/// The image of the kind `redis` in the tests, and of the Redis that they start themselves.
+pub fn redis_image() -> String {
+    std::env::var("PIERHEAD_TEST_REDIS_IMAGE").unwrap_or_else(|_| "pierhead/redis:7".into())
+}
+
+/// The image of the kind `valkey` in the tests.
+pub const VALKEY_IMAGE: &str = "pierhead/valkey:8";
+
 /// A Pierhead of the test's own.
 pub struct Pierhead {
     pub dir: TempDir,
@@ -80,14 +88,15 @@ impl Pierhead {
     /// Writes the configuration, with this image for the kind `postgres`.
     pub fn configure(&self, image: &str) {
         let dir = self.dir.path().display();
-        let (port, redis_port) = (self.port, self.redis_port);
+        let (port, redis_port, redis_image) = (self.port, self.redis_port, redis_image());
         let text = format!(
             "data_dir = \"{dir}/data\"\n[control]\nsocket = \"{dir}/run/control.sock\"\nmode = \"0600\"\n\
              [[listener]]\ndialect = \"postgres\"\nlisten = [\"127.0.0.1:{port}\"]\n\
              [[listener]]\ndialect = \"redis\"\nlisten = [\"127.0.0.1:{redis_port}\"]\n\
              [core]\nbuffers = 64\n\
              [plan.small]\ncpus = 0.5\nmemory = \"256MiB\"\npids = 100\nconnections_max = 50\n\
-             [plan.odd]\n[kind.postgres]\nimage = \"{image}\"\n"
+             [plan.odd]\n[kind.postgres]\nimage = \"{image}\"\n\
+             [kind.redis]\nimage = \"{redis_image}\"\n[kind.valkey]\nimage = \"{VALKEY_IMAGE}\"\n"
         );
         fs::write(self.config(), text).unwrap();
     }

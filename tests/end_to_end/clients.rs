@@ -1,6 +1,6 @@
 //! Client programs: how they are started, watched and ended. None of them can hang a test.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -98,8 +98,12 @@ impl Program {
     }
 
     /// Starts it; what it writes is read as it comes.
-    pub fn start(mut self) -> Running {
-        self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn start(self) -> Running {
+        self.start_reading(Stdio::null())
+    }
+
+    fn start_reading(mut self, input: Stdio) -> Running {
+        self.0.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.0);
         let stdout = Some(read_all(child.stdout.take().unwrap()));
         let stderr = Some(read_all(child.stderr.take().unwrap()));
@@ -116,6 +120,14 @@ impl Program {
     /// Runs it to its end.
     pub fn run(self) -> Ended {
         self.start().finish()
+    }
+
+    /// The same, with this as its input.
+    pub fn run_with_input(self, input: &[u8]) -> Ended {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        self.start_reading(file.into()).finish()
     }
 
     /// Runs it to its end, which must be a good one, and reads its output as JSON.

@@ -5,6 +5,7 @@
 
 mod mysql;
 mod postgres;
+mod redis;
 
 use std::fmt::Write;
 use std::future::Future;
@@ -18,7 +19,8 @@ use crate::dialect::mysql::Flavour;
 use crate::dialect::{Name, Protocol};
 
 /// Every kind, in the order in which they are listed to people.
-pub static ALL: &[&dyn Kind] = &[&postgres::Postgres, &mysql::MARIADB, &mysql::MYSQL];
+pub static ALL: &[&dyn Kind] =
+    &[&postgres::Postgres, &mysql::MARIADB, &mysql::MYSQL, &redis::REDIS, &redis::VALKEY];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -48,6 +50,11 @@ pub trait Kind: Send + Sync {
 
     /// How its image is told what to become.
     fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
+
+    /// What the file at [`ImageSettings::secret_path`] holds, where that is not the bare password.
+    fn secret_text(&self, _name: &Name, _password: &Password) -> Option<String> {
+        None
+    }
 
     /// The URL that an application is given.
     fn url(&self, access: &Access<'_>) -> String;

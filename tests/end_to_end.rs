@@ -8,6 +8,7 @@ mod control;
 mod end_to_end {
     mod bulk;
     mod cancel;
+    mod certificate;
     mod clients;
     mod drivers;
     mod engine;
@@ -22,4 +23,5 @@ mod end_to_end {
     mod redis_engine;
     mod shutdown;
     mod stage;
+    mod tls;
 }

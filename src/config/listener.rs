@@ -124,8 +124,11 @@ impl Settings {
                 "`flavour` and `version` belong to dialect = \"mysql\", not to \"{spoken}\""
             ));
         }
-        if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
-            return Err(format!("`tls` belongs to dialects that can ask for it: postgres, not {spoken}"));
+        let can_ask = |dialect: &Protocol| matches!(dialect, Protocol::Postgres | Protocol::Mysql);
+        if self.tls != TlsMode::Off && !dialects.iter().any(can_ask) {
+            return Err(format!(
+                "`tls` belongs to dialects in which it can be asked for: postgres and mysql, not {spoken}"
+            ));
         }
         if self.zone.is_some() && self.tls == TlsMode::Off && !dialects.contains(&Protocol::Tls) {
             return Err(format!(
@@ -142,7 +145,8 @@ impl Settings {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
             Protocol::Mysql => {
                 let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
-                Speaks::Mysql(mysql::Settings::new(self.flavour, self.version.clone(), random))
+                let settings = mysql::Settings::new(self.flavour, self.version.clone(), random);
+                Speaks::Mysql(settings.offering(self.start_tls()))
             }
             Protocol::Redis => Speaks::Redis,
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),

@@ -208,4 +208,57 @@ mod tests {
         let said = phase.refuse(&Refusal::of(&blog, Reason::Stopped, ""));
         assert!(said[3..].starts_with(b"\x02\xff\x51\x04#08S01addon \"blog\" is stopped"));
     }
+
+    /// A request for TLS, and a ClientHello of a real client for `blog.db.example.com`.
+    fn request_and_hello() -> (Vec<u8>, &'static [u8]) {
+        let head = [&b"\x20\0\0\x01\x00\x8a\x08\x08"[..], &[7; 24], &[0; 4]].concat();
+        (head, include_bytes!("../../../tests/corpus/tls/openssl-3.0.bin"))
+    }
+
+    fn offering_tls() -> ConnectionPhase {
+        greeted(&settings().offering(crate::dialect::tls::StartTls::Passthrough(None)))
+    }
+
+    #[test]
+    fn in_tls_the_host_name_leads_and_the_backend_is_asked_for_tls() {
+        let (request, hello) = request_and_hello();
+        let stream = [&request[..], hello, b"more"].concat();
+        for cut in 0..stream.len() {
+            let mut phase = offering_tls();
+            let mut input = BytesMut::from(&stream[..cut]);
+            let mut step = phase.step(&mut input);
+            if matches!(step, Step::NeedMore) {
+                input.extend_from_slice(&stream[cut..]);
+                step = phase.step(&mut input);
+            }
+            let Step::Identified(found) = step else { panic!("cut at {cut}: {step:?}") };
+            assert_eq!((found.login.name.as_str(), found.by), ("blog", By::HostOf(Protocol::Mysql)));
+            let Opening::Handshake(mut handshake) = found.opening else { panic!("{:?}", found.opening) };
+            // What the edge has not offered is not claimed: bit 27.
+            let asked = [&b"\x20\0\0\x01\x00\x8a\x08\x00"[..], &request[8..], hello].concat();
+            let mut greeting = BytesMut::from(
+                &include_bytes!("../../../tests/corpus/mysql/server-mariadb-11.8.greeting.bin")[..],
+            );
+            assert_eq!(handshake.step(&mut greeting), crate::dialect::HandshakeStep::Send(asked.into()));
+            assert!(b"more".starts_with(&input[..]));
+        }
+    }
+
+    #[test]
+    fn who_is_in_tls_is_refused_by_an_alert() {
+        let (request, _) = request_and_hello();
+        let mut phase = offering_tls();
+        let stopped = Refusal::of(&Name::parse("blog").unwrap(), Reason::Stopped, "");
+        assert_eq!(phase.refuse(&stopped)[4], 0xff, "not yet");
+        match phase.step(&mut BytesMut::from(&[&request[..], b"GET /"].concat()[..])) {
+            Step::Refuse(refusal) => {
+                assert_eq!(refusal.reason, Reason::Malformed);
+                assert_eq!(phase.refuse(&refusal), b"\x15\x03\x03\0\x02\x02\x0a"[..]);
+            }
+            other => panic!("{other:?}"),
+        }
+        // Where TLS is not offered the answer is an error, as before.
+        let (reason, said) = refused(&request);
+        assert!(reason == Reason::Malformed && said[3..].starts_with(b"\x02\xff\x13\x04#08S01Bad handshake"));
+    }
 }

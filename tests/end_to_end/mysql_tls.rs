@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 use super::certificate::{Certificate, ZONE};
 use super::clients::{mariadb, program, script};
 use super::engine::{self, PASSWORD};
+use super::mysql_drivers::{SAME, UNKNOWN};
 use super::mysql_engine::{
     BASE, Mariadb, MysqlStage, OTHER_PASSWORD, PORT, framed, from_anywhere, greeted, head, stopped,
 };
@@ -25,9 +26,6 @@ const DRIVERS: [(&str, &str); 4] = [
     ("asyncmy", "mysql_cases.py"),
     ("mysql2", "mysql_cases.js"),
 ];
-/// What must be the same through the edge as directly.
-const SAME: [&str; 8] = ["login", "parameter", "result", "rows", "prepared", "crowd", "change_user", "wrong"];
-const UNKNOWN: &str = "nobody-here";
 
 fn stage() -> MysqlStage {
     MysqlStage::new(&format!("tls = \"passthrough\"\nzone = \"{ZONE}\"\n"))

@@ -27,11 +27,11 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
-    flavour: Option<Flavour>,
-    version: Option<Version>,
     #[serde(default)]
     tls: TlsMode,
     zone: Option<Zone>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 /// One dialect, or several that can share a port. There is at least one.
@@ -40,10 +40,10 @@ struct Dialects(Vec<Protocol>);
 /// What a listener's table says to its dialects.
 struct Settings {
     to: Option<Name>,
-    flavour: Option<Flavour>,
-    version: Option<Version>,
     tls: TlsMode,
     zone: Option<Zone>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
 }
 
 /// What becomes of clients that ask for TLS inside another protocol.
@@ -61,9 +61,9 @@ impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect: Dialects(dialects), mut listen, to, flavour, version, tls, zone } =
+        let WrittenListener { dialect: Dialects(dialects), mut listen, to, tls, zone, flavour, version } =
             written;
-        let settings = Settings { to, flavour, version, tls, zone };
+        let settings = Settings { to, tls, zone, flavour, version };
         settings.check(&dialects)?;
         let speaks = match dialects[..] {
             [dialect] => settings.apply(dialect, Protocols::named())?,
@@ -99,10 +99,10 @@ impl ListenerConfig {
                 dialect: Dialects(vec![*protocol]),
                 listen: vec![],
                 to: None,
-                flavour: None,
-                version: None,
                 tls: TlsMode::Off,
                 zone: None,
+                flavour: None,
+                version: None,
             };
             ListenerConfig::try_from(written).ok()
         };
@@ -119,16 +119,14 @@ impl Settings {
                 "`to` belongs to dialect = \"none\": {spoken} clients say the name themselves"
             ));
         }
-        if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
-            return Err(format!(
-                "`flavour` and `version` belong to dialect = \"mysql\", not to \"{spoken}\""
-            ));
-        }
         let can_ask = |dialect: &Protocol| matches!(dialect, Protocol::Postgres | Protocol::Mysql);
         if self.tls != TlsMode::Off && !dialects.iter().any(can_ask) {
             return Err(format!(
                 "`tls` belongs to dialects in which it can be asked for: postgres and mysql, not {spoken}"
             ));
+        }
+        if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
+            return Err(format!("`flavour` and `version` belong to dialect = \"mysql\", not to {spoken}"));
         }
         if self.zone.is_some() && self.tls == TlsMode::Off && !dialects.contains(&Protocol::Tls) {
             return Err(format!(

@@ -36,18 +36,6 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
-    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
-    assert_error(
-        &mysql("flavour = \"oracle\""),
-        "3:11",
-        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
-    );
-    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
-    assert_error(
-        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
-        "1:1",
-        &["belong to dialect = \"mysql\""],
-    );
     assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
     let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
     assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
@@ -69,6 +57,18 @@ fn errors_say_where_and_what_was_expected() {
     assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
     assert_error(&several("[]"), "2:11", &["an empty list"]);
     assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
+    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
+    assert_error(
+        &mysql("flavour = \"oracle\""),
+        "3:11",
+        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
+    );
+    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
+    assert_error(
+        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
+        "1:1",
+        &["belong to dialect = \"mysql\""],
+    );
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);

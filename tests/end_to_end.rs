@@ -21,6 +21,7 @@ mod end_to_end {
     mod mysql;
     mod mysql_drivers;
     mod mysql_engine;
+    mod mysql_tls;
     mod redis;
     mod redis_clients;
     mod redis_drivers;

@@ -119,8 +119,11 @@ impl Settings {
                 "`to` belongs to dialect = \"none\": {spoken} clients say the name themselves"
             ));
         }
-        if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
-            return Err(format!("`tls` belongs to dialects that can ask for it: postgres, not {spoken}"));
+        let can_ask = |dialect: &Protocol| matches!(dialect, Protocol::Postgres | Protocol::Mysql);
+        if self.tls != TlsMode::Off && !dialects.iter().any(can_ask) {
+            return Err(format!(
+                "`tls` belongs to dialects in which it can be asked for: postgres and mysql, not {spoken}"
+            ));
         }
         if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
             return Err(format!("`flavour` and `version` belong to dialect = \"mysql\", not to {spoken}"));
@@ -140,7 +143,8 @@ impl Settings {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
             Protocol::Mysql => {
                 let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
-                Speaks::Mysql(mysql::Settings::new(self.flavour, self.version.clone(), random))
+                let settings = mysql::Settings::new(self.flavour, self.version.clone(), random);
+                Speaks::Mysql(settings.offering(self.start_tls()))
             }
             Protocol::Redis => Speaks::Redis,
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),

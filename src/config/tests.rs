@@ -45,10 +45,15 @@ fn errors_say_where_and_what_was_expected() {
         format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
     };
     assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
-    assert_error(&tls("tls", "passthrough"), "1:1", &["`tls` belongs to dialects that can ask for it"]);
+    assert_error(
+        &tls("tls", "passthrough"),
+        "1:1",
+        &["`tls` belongs to dialects in which it can be asked for"],
+    );
     let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
     assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
     assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
+    assert_error(&several("[\"tls\", \"mysql\"]"), "2:11", &["mysql cannot share a port"]);
     assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
     assert_error(&several("[]"), "2:11", &["an empty list"]);
     assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);

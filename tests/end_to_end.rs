@@ -6,6 +6,7 @@
 
 mod control;
 mod end_to_end {
+    mod brokers;
     mod bulk;
     mod cancel;
     mod clients;
@@ -15,6 +16,7 @@ mod end_to_end {
     mod leaks;
     mod load;
     mod logins;
+    mod nats;
     mod redis;
     mod redis_engine;
     mod shutdown;

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::dialect::{Name, Protocol, Speaks};
+use super::units::Size;
+use crate::dialect::{Name, Protocol, Speaks, nats};
 
 /// One port of the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,20 +25,22 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    nats: Option<NatsSettings>,
 }
 
 /// What a listener's table says to its dialect. The dialect takes what it understands; what is left then is an
 /// error.
 struct Settings {
     to: Option<Name>,
+    nats: Option<NatsSettings>,
 }
 
 impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect, mut listen, to } = written;
-        let mut settings = Settings { to };
+        let WrittenListener { dialect, mut listen, to, nats } = written;
+        let mut settings = Settings { to, nats };
         let speaks = settings.apply(dialect)?;
         settings.nothing_left(dialect)?;
         if listen.is_empty() {
@@ -54,7 +57,7 @@ impl ListenerConfig {
     /// One for every protocol that has a port of its own.
     pub(super) fn defaults() -> Vec<Self> {
         let of = |protocol: &Protocol| {
-            let written = WrittenListener { dialect: *protocol, listen: vec![], to: None };
+            let written = WrittenListener { dialect: *protocol, listen: vec![], to: None, nats: None };
             ListenerConfig::try_from(written).ok()
         };
         Protocol::ALL.iter().filter_map(of).collect()
@@ -67,6 +70,7 @@ impl Settings {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres,
             Protocol::Redis => Speaks::Redis,
+            Protocol::Nats => Speaks::Nats(self.nats.take().unwrap_or_default().0),
             Protocol::None => {
                 let to = self.to.take();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)
@@ -81,6 +85,37 @@ impl Settings {
                 format!("`to` belongs to dialect = \"none\": {dialect} clients say the name themselves");
             return Err(message);
         }
+        if self.nats.is_some() {
+            return Err(format!("`nats` belongs to dialect = \"nats\", not to {dialect}"));
+        }
         Ok(())
+    }
+}
+
+/// `nats = { version = "2.10.0", max_payload = "8MiB" }`.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "WrittenNats")]
+struct NatsSettings(nats::Settings);
+
+/// These settings as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenNats {
+    version: String,
+    max_payload: Size,
+}
+
+impl Default for WrittenNats {
+    fn default() -> Self {
+        let (version, max_payload) = nats::Settings::DEFAULT;
+        WrittenNats { version: version.to_owned(), max_payload: Size::from_bytes(max_payload) }
+    }
+}
+
+impl TryFrom<WrittenNats> for NatsSettings {
+    type Error = String;
+
+    fn try_from(written: WrittenNats) -> Result<Self, String> {
+        nats::Settings::new(&written.version, written.max_payload.bytes()).map(NatsSettings)
     }
 }

@@ -16,6 +16,8 @@ mod end_to_end {
     mod leaks;
     mod load;
     mod logins;
+    mod memcached;
+    mod mqtt;
     mod nats;
     mod redis;
     mod redis_engine;

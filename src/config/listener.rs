@@ -71,6 +71,8 @@ impl Settings {
             Protocol::Postgres => Speaks::Postgres,
             Protocol::Redis => Speaks::Redis,
             Protocol::Nats => Speaks::Nats(self.nats.take().unwrap_or_default().0),
+            Protocol::Mqtt => Speaks::Mqtt,
+            Protocol::Memcached => Speaks::Memcached,
             Protocol::None => {
                 let to = self.to.take();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)

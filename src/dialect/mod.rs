@@ -3,6 +3,8 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+pub mod memcached;
+pub mod mqtt;
 mod name;
 pub mod nats;
 pub mod none;
@@ -28,14 +30,24 @@ pub enum Protocol {
     Redis,
     /// NATS.
     Nats,
+    /// MQTT 3.1, 3.1.1 and 5.
+    Mqtt,
+    /// memcached, the binary protocol with SASL.
+    Memcached,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] =
-        &[Protocol::Postgres, Protocol::Redis, Protocol::Nats, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[
+        Protocol::Postgres,
+        Protocol::Redis,
+        Protocol::Nats,
+        Protocol::Mqtt,
+        Protocol::Memcached,
+        Protocol::None,
+    ];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +55,8 @@ impl Protocol {
             Protocol::Postgres => "postgres",
             Protocol::Redis => "redis",
             Protocol::Nats => "nats",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Memcached => "memcached",
             Protocol::None => "none",
         }
     }
@@ -53,6 +67,8 @@ impl Protocol {
             Protocol::Postgres => Some(5432),
             Protocol::Redis => Some(6379),
             Protocol::Nats => Some(4222),
+            Protocol::Mqtt => Some(1883),
+            Protocol::Memcached => Some(11211),
             Protocol::None => None,
         }
     }
@@ -86,6 +102,10 @@ pub enum Speaks {
     Redis,
     /// NATS, and what its greeting says.
     Nats(nats::Settings),
+    /// MQTT.
+    Mqtt,
+    /// memcached.
+    Memcached,
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
@@ -97,6 +117,8 @@ impl Speaks {
             Speaks::Postgres => Protocol::Postgres,
             Speaks::Redis => Protocol::Redis,
             Speaks::Nats(_) => Protocol::Nats,
+            Speaks::Mqtt => Protocol::Mqtt,
+            Speaks::Memcached => Protocol::Memcached,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -107,6 +129,8 @@ impl Speaks {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
+            Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),
+            Speaks::Memcached => Box::new(memcached::FirstRequests::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }

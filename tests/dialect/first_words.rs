@@ -1,6 +1,8 @@
 //! Talks to a dialect as a client would: chunk by chunk, however the network cuts them. Shared by the property tests and
 //! the fuzz targets of the dialects that only look at a client's first words: NATS, MQTT, memcached.
 
+#![allow(dead_code, reason = "each test file uses one of them")]
+
 use bytes::{Bytes, BytesMut};
 
 use crate::dialect::{Dialect, HandshakeStep, Opening, Reason, Refusal, Step};
@@ -130,5 +132,52 @@ pub fn nats() -> Subject {
             known && line.len() < 4096 && line.iter().all(|byte| matches!(byte, b' '..=b'~'))
         },
         waiting_max: 16 * 1024,
+    }
+}
+
+/// MQTT: one packet.
+pub fn mqtt() -> Subject {
+    Subject {
+        new: || Box::new(crate::dialect::mqtt::FirstPacket::new()),
+        greeting: b"",
+        is_answer: |bytes| match bytes {
+            [0x20, 2, 0, 1 | 3 | 5] => true,
+            [0x20, low, rest @ ..] if low & 0x80 == 0 => is_connack_5(rest, usize::from(*low)),
+            [0x20, low, high, rest @ ..] => {
+                is_connack_5(rest, usize::from(low & 0x7f) | usize::from(*high) << 7)
+            }
+            _ => false,
+        },
+        waiting_max: crate::dialect::mqtt::FirstPacket::PACKET_LEN_MAX,
+    }
+}
+
+/// No session, a failure, no property or a reason string alone.
+fn is_connack_5(body: &[u8], len: usize) -> bool {
+    let text = match body {
+        [0, 0x80..=0xff, 0] => return len == 3,
+        [0, 0x80..=0xff, len, 0x1f, text @ ..] if len & 0x80 == 0 => text,
+        [0, 0x80..=0xff, _, _, 0x1f, text @ ..] => text,
+        _ => return false,
+    };
+    let is_whole = |text: &[u8]| match text {
+        [high, low, text @ ..] => text.len() == usize::from(*high) << 8 | usize::from(*low),
+        _ => false,
+    };
+    body.len() == len && is_whole(text)
+}
+
+/// memcached: requests of the binary protocol.
+pub fn memcached() -> Subject {
+    Subject {
+        new: || Box::new(crate::dialect::memcached::FirstRequests::new()),
+        greeting: b"\x81\x21\0\0\0\0\0\x21\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0more",
+        is_answer: |bytes| match bytes {
+            [0x81, _, 0, 0, 0, 0, _, _, a, b, c, d, rest @ ..] => {
+                rest.len() == 12 + u32::from_be_bytes([*a, *b, *c, *d]) as usize
+            }
+            _ => bytes.starts_with(b"CLIENT_ERROR ") && bytes.ends_with(b"\r\n"),
+        },
+        waiting_max: crate::dialect::memcached::FirstRequests::REQUEST_LEN_MAX,
     }
 }

@@ -9,6 +9,7 @@ mod end_to_end {
     mod brokers;
     mod bulk;
     mod cancel;
+    mod certificate;
     mod clients;
     mod drivers;
     mod engine;
@@ -23,4 +24,5 @@ mod end_to_end {
     mod redis_engine;
     mod shutdown;
     mod stage;
+    mod tls;
 }

@@ -55,8 +55,9 @@ impl Config {
             })?);
         }
         for listener in &mut self.listeners {
-            let name = format!("PIERHEAD_PORT_{}", listener.speaks.protocol().as_str().to_uppercase());
-            if let Some(value) = variable(&name) {
+            for protocol in listener.speaks.protocols() {
+                let name = format!("PIERHEAD_PORT_{}", protocol.as_str().to_uppercase());
+                let Some(value) = variable(&name) else { continue };
                 let port = parse_variable(&name, value, |text| {
                     text.parse().map_err(|_| "expected a port from 1 to 65535".to_owned())
                 })?;
@@ -74,7 +75,8 @@ impl Config {
 
     /// The address on which clients of this host reach the edge for `protocol`, if it is listened for.
     pub fn local_address(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let listener = self.listeners.iter().find(|listener| listener.speaks.protocol() == protocol)?;
+        let listener =
+            self.listeners.iter().find(|listener| listener.speaks.protocols().contains(&protocol))?;
         let mut address = *listener.listen.first()?;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),

@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::dialect::Protocol;
+use crate::dialect::tls::StartTls;
+use crate::dialect::{Protocol, Speaks};
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("p.toml")).map_err(|error| error.to_string())
@@ -40,11 +41,50 @@ fn errors_say_where_and_what_was_expected() {
     assert_error(&format!("{nats}{{ version = \"2.x\" }}"), "3:8", &["2.x", "\"2.10.0\""]);
     assert_error(&format!("{nats}{{ max_payload = \"1GiB\" }}"), "3:8", &["1KiB to 64MiB"]);
     assert_error(&format!("{nats}{{ payload = 1 }}"), "3:10", &["unknown field `payload`"]);
+    assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
+    let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
+    assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
+    let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
+    assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
+    let tls = |dialect: &str, mode: &str| {
+        format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
+    };
+    assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
+    assert_error(&tls("tls", "passthrough"), "1:1", &["`tls` belongs to dialects that can ask for it"]);
+    let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
+    assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
+    assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
+    assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
+    assert_error(&several("[]"), "2:11", &["an empty list"]);
+    assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);
     assert_error("[kind.pg]\nimage = \"x\"\nplan = \"huge\"", "1:1", &["huge", "small"]);
     assert_error("data_dir = ", "1:12", &[]);
+}
+
+#[test]
+fn dialects_that_share_a_port() {
+    let text = "[[listener]]\ndialect = [\"tls\", \"postgres\"]\nzone = \"db.example.com\"";
+    let mut config = parse(text).unwrap();
+    let protocols = [Protocol::Tls, Protocol::Postgres];
+    assert_eq!(config.listeners[0].speaks.protocols(), protocols);
+    config.apply_variables(|name| (name == "PIERHEAD_PORT_TLS").then(|| "6000".into())).unwrap();
+    for protocol in protocols {
+        assert_eq!(config.local_address(protocol).unwrap().to_string(), "127.0.0.1:6000");
+    }
+    let Speaks::AnyOf(choices) = &config.listeners[0].speaks else { panic!() };
+    let Speaks::Tls(tls) = &choices[0] else { panic!() };
+    assert_eq!(tls.among, protocols.into_iter().collect(), "a shared port is for those who share it");
+    assert!(tls.zone.is_some());
+    let zone = "[[listener]]\ndialect = \"postgres\"\ntls = \"passthrough\"\nzone = \"db.example.com\"";
+    let Speaks::Postgres(StartTls::Passthrough(zone)) = &parse(zone).unwrap().listeners[0].speaks else {
+        panic!()
+    };
+    assert!(zone.is_some());
+    let alone = parse("[[listener]]\ndialect = [\"postgres\"]").unwrap();
+    assert_eq!(alone.listeners[..], Config::default().listeners[..1]);
 }
 
 #[test]

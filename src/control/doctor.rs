@@ -11,7 +11,7 @@ use std::path::Path;
 use super::api::Api;
 use super::api::types::Check;
 use crate::addons::provision::Engine;
-use crate::config::{Config, Reach};
+use crate::config::{Config, ListenerConfig, Reach};
 use crate::docker::Endpoint;
 use crate::sys::NetNamespace;
 
@@ -26,11 +26,8 @@ pub async fn local(config: &Config) -> Vec<Check> {
         }
         Err(error) => checks.push(Check::fail("docker", error.to_string(), "")),
     }
-    for listener in &config.listeners {
-        checks.extend(
-            listener.listen.iter().map(|address| port(&listener.speaks.protocol().to_string(), *address)),
-        );
-    }
+    let endpoints = config.listeners.iter().flat_map(ListenerConfig::endpoints);
+    checks.extend(endpoints.map(|(protocol, address)| port(protocol.as_str(), address)));
     checks.extend([descriptors(), pipes(), data_dir(&config.data_dir)]);
     checks
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::dialect::{Protocol, Reason};
+use crate::dialect::{By, Protocol, Reason};
 
 /// The running edge, as the control thread sees it. All of it must return at once.
 pub trait EdgeStatus: Send + Sync + 'static {
@@ -67,8 +67,8 @@ pub struct ProtocolStatus {
     pub protocol: Protocol,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections routed by a name in the protocol's own messages.
-    pub routed: u64,
+    /// Connections routed, in the order of [`By::METHODS`].
+    pub routed: [u64; By::METHODS.len()],
     /// Connections refused, in the order of [`Reason::ALL`].
     pub refused: [u64; Reason::ALL.len()],
     /// From accept to the name.

@@ -3,6 +3,7 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+mod by;
 pub mod memcached;
 pub mod mqtt;
 mod name;
@@ -11,14 +12,19 @@ pub mod none;
 mod opening;
 pub mod postgres;
 pub mod redis;
+mod shared;
+pub mod tls;
 mod words;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use by::{By, Protocols};
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
 pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
 use serde::{Deserialize, Serialize};
+pub use shared::{Recognise, Recognised, Undecided};
 
 /// The protocols that Pierhead can find a name in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +40,8 @@ pub enum Protocol {
     Mqtt,
     /// memcached, the binary protocol with SASL.
     Memcached,
+    /// Anything in TLS from the first byte.
+    Tls,
     /// Any: the listener says who is meant.
     None,
 }
@@ -46,6 +54,7 @@ impl Protocol {
         Protocol::Nats,
         Protocol::Mqtt,
         Protocol::Memcached,
+        Protocol::Tls,
         Protocol::None,
     ];
 
@@ -57,6 +66,7 @@ impl Protocol {
             Protocol::Nats => "nats",
             Protocol::Mqtt => "mqtt",
             Protocol::Memcached => "memcached",
+            Protocol::Tls => "tls",
             Protocol::None => "none",
         }
     }
@@ -69,8 +79,38 @@ impl Protocol {
             Protocol::Nats => Some(4222),
             Protocol::Mqtt => Some(1883),
             Protocol::Memcached => Some(11211),
+            Protocol::Tls | Protocol::None => None,
+        }
+    }
+
+    /// What a TLS client calls the protocol in its ALPN extension, where there is such a name (IANA, "TLS ALPN
+    /// Protocol IDs").
+    pub fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Protocol::Postgres => Some(b"postgresql"),
+            Protocol::Mqtt => Some(b"mqtt"),
+            Protocol::Redis | Protocol::Nats | Protocol::Memcached | Protocol::Tls | Protocol::None => None,
+        }
+    }
+
+    /// Tells the protocol by a client's first bytes. None where the server speaks first: such a protocol cannot
+    /// share a port.
+    pub fn recognise(self) -> Option<Recognise> {
+        match self {
+            Protocol::Postgres => Some(postgres::recognise),
+            Protocol::Redis => Some(redis::recognise),
+            Protocol::Mqtt => Some(mqtt::recognise),
+            Protocol::Memcached => Some(memcached::recognise),
+            Protocol::Tls => Some(tls::recognise),
+            // The server speaks first.
+            Protocol::Nats => None,
             Protocol::None => None,
         }
+    }
+
+    /// The protocol that has this name in ALPN.
+    pub fn of_alpn(name: &[u8]) -> Option<Self> {
+        Protocol::ALL.iter().copied().find(|protocol| protocol.alpn() == Some(name))
     }
 }
 
@@ -97,7 +137,7 @@ impl std::str::FromStr for Protocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// PostgreSQL.
-    Postgres,
+    Postgres(tls::StartTls),
     /// Redis and Valkey.
     Redis,
     /// NATS, and what its greeting says.
@@ -106,32 +146,48 @@ pub enum Speaks {
     Mqtt,
     /// memcached.
     Memcached,
+    /// TLS from the first byte.
+    Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
+    /// One of these, in all of which the client speaks first. There is at least one.
+    AnyOf(Arc<[Speaks]>),
 }
 
 impl Speaks {
-    /// The protocol, for counters and logs.
+    /// The protocol; the first one where there are several.
     pub fn protocol(&self) -> Protocol {
         match self {
-            Speaks::Postgres => Protocol::Postgres,
+            Speaks::Postgres(_) => Protocol::Postgres,
             Speaks::Redis => Protocol::Redis,
             Speaks::Nats(_) => Protocol::Nats,
             Speaks::Mqtt => Protocol::Mqtt,
             Speaks::Memcached => Protocol::Memcached,
+            Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
+            Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
+        }
+    }
+
+    /// All protocols that are spoken there.
+    pub fn protocols(&self) -> Vec<Protocol> {
+        match self {
+            Speaks::AnyOf(choices) => choices.iter().map(Speaks::protocol).collect(),
+            one => vec![one.protocol()],
         }
     }
 
     /// A fresh dialect for one connection.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
-            Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
             Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),
             Speaks::Memcached => Box::new(memcached::FirstRequests::new()),
+            Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
+            Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),
         }
     }
 }
@@ -168,6 +224,12 @@ pub trait Dialect {
     }
 }
 
+impl fmt::Debug for dyn Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialect({})", self.protocol())
+    }
+}
+
 /// What a dialect wants done next.
 #[derive(Debug)]
 pub enum Step {
@@ -175,6 +237,8 @@ pub enum Step {
     NeedMore,
     /// Write this to the client, then call [`Dialect::step`] again.
     Reply(Bytes),
+    /// It is known by now which dialect is spoken: go on with this one and the same input.
+    Become(Box<dyn Dialect>),
     /// The client named an addon.
     Identified(Identified),
     /// The client asks to cancel a query of another connection (PostgreSQL).
@@ -190,6 +254,8 @@ pub enum Step {
 pub struct Identified {
     /// Who is meant.
     pub login: Login,
+    /// How that is known.
+    pub by: By,
     /// How the conversation with the backend begins.
     pub opening: Opening,
     /// What to look for in the backend's first answers while they pass by; not for use with a handshake.
@@ -197,9 +263,9 @@ pub struct Identified {
 }
 
 impl Identified {
-    /// A client who means `login`, whose backend is to be opened like this.
+    /// A client that has logged in as `login`, whose backend is to be opened like this.
     pub fn new(login: Login, opening: Opening) -> Self {
-        Identified { login, opening, watch: None }
+        Identified { login, by: By::Login, opening, watch: None }
     }
 }
 

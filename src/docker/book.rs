@@ -232,7 +232,8 @@ impl Inner {
         if let Some(owner) = self.owner(key) {
             let claim = owner.claims.iter().find(|claim| claim.protocol == protocol && claim.name == name)?;
             let id = Arc::clone(&owner.container.id);
-            return Some(Route::new(protocol, name, claim.state.clone(), id, claim.connections_max));
+            let route = Route::new(protocol, name, claim.state.clone(), id, claim.connections_max);
+            return Some(Route { tls_port: claim.tls_port, ..route });
         }
         let placeholder = self.placeholders.get(key)?;
         Some(Route::new(protocol, name, placeholder.state.clone(), "".into(), placeholder.connections_max))

@@ -111,9 +111,16 @@ impl Ring {
         self.push(opcode::Send::new(Fd(socket.as_raw_fd()), address, len).flags(flags).build(), token);
     }
 
-    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there.
+    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there, or `POLLRDHUP`, `POLLHUP` or
+    /// `POLLERR`, which io_uring always tells (IO_POLL_UNMASK, io_uring/poll.c).
     pub fn poll(&mut self, file: BorrowedFd, events: i16, token: u64) {
         self.push(opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).build(), token);
+    }
+
+    /// Completes each time one of the `events` newly is there, until told to stop.
+    pub fn poll_multi(&mut self, file: BorrowedFd, events: i16, token: u64) {
+        let poll = opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).multi(true).build();
+        self.push(poll, token);
     }
 
     /// Accepts connections until told to stop; each completes with a non-blocking, close-on-exec descriptor.

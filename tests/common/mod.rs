@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pierhead::config::Config;
 use pierhead::dialect::{Name, Protocol};
-use pierhead::edge::Edge;
+use pierhead::edge::{Edge, ProtocolCounters};
 use pierhead::routes::{Change, Route, RouteState, Table, Upstream};
 
 /// An edge without Docker: its routes are what the test says.
@@ -20,14 +20,24 @@ pub struct TestEdge {
 }
 
 impl TestEdge {
-    /// Starts an edge on a free port; `config` is further text for its configuration.
+    /// Starts an edge that speaks PostgreSQL on a free port; `config` is further text for its configuration.
     pub fn start(config: &str) -> Self {
+        TestEdge::speaking("dialect = \"postgres\"", config)
+    }
+
+    /// Starts an edge on a free port whose table in the configuration has these lines.
+    pub fn speaking(listener: &str, config: &str) -> Self {
         let address = free_address();
-        let text = format!("{config}\n[[listener]]\ndialect = \"postgres\"\nlisten = [\"{address}\"]\n");
+        let text = format!("{config}\n[[listener]]\n{listener}\nlisten = [\"{address}\"]\n");
         let config = Config::parse(&text, Path::new("test.toml")).unwrap_or_else(|error| panic!("{error}"));
         let table = Arc::new(Table::new());
         let edge = Edge::start(&config, &table).unwrap();
         TestEdge { edge, table, address }
+    }
+
+    /// What all cores have counted for a protocol.
+    pub fn count(&self, protocol: Protocol, counter: impl Fn(&ProtocolCounters) -> u64) -> u64 {
+        self.edge.view().cores().map(|(_, core)| counter(core.of(protocol))).sum()
     }
 
     /// Leads `name` to `upstream`.
@@ -37,15 +47,9 @@ impl TestEdge {
 
     /// Publishes a route in any state.
     pub fn publish(&self, name: &str, state: RouteState, connections_max: u32) {
-        self.table.publish([Change::Set(Route {
-            protocol: Protocol::Postgres,
-            name: Name::parse(name).unwrap(),
-            state,
-            container: "container".into(),
-            generation: 0,
-            connections_max,
-            usage: Arc::default(),
-        })]);
+        let name = Name::parse(name).unwrap();
+        let route = Route::new(Protocol::Postgres, name, state, "container".into(), connections_max);
+        self.table.publish([Change::Set(route)]);
     }
 
     /// Connections that the edge holds now, in lobbies and relays.

@@ -118,6 +118,7 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
                     let said = dialect.refuse(&refusal).to_vec();
                     return Outcome::Refused { reason: refusal.reason, detail: refusal.detail, said };
                 }
+                Step::Become(other) => panic!("{other:?}"),
                 Step::Close => return Outcome::Closed,
             }
         }

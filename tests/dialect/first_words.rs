@@ -86,6 +86,7 @@ impl Subject {
                     }
                     Step::Close => return Outcome { replies, end: End::Closed },
                     Step::Cancel(_) => panic!("only PostgreSQL has this"),
+                    Step::Become(other) => panic!("{other:?}"),
                 }
             }
             assert!(input.len() <= self.waiting_max.max(stream.len()), "nothing is waited for in vain");

@@ -77,6 +77,7 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
                     let end = End::Refused { reason: refusal.reason, detail: refusal.detail, said };
                     return Outcome { replies, end };
                 }
+                Step::Become(other) => panic!("{other:?}"),
                 Step::Close => return Outcome { replies, end: End::Closed },
                 Step::Cancel(_) => panic!("Redis knows no such thing"),
             }

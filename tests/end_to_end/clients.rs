@@ -54,11 +54,22 @@ pub fn script(name: &str) -> Program {
         Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
     } else {
         let mut node = Command::new("node");
-        let modules = setting("PIERHEAD_TEST_NODE_PATH", "/var/cache/pierhead/test-clients/node_modules");
-        node.env("NODE_PATH", modules);
+        node.env("NODE_PATH", node_modules());
         node
     };
     command.arg(path);
+    Program(command)
+}
+
+/// Where npm's packages are.
+pub fn node_modules() -> String {
+    setting("PIERHEAD_TEST_NODE_PATH", "/var/cache/pierhead/test-clients/node_modules")
+}
+
+/// Any other program.
+pub fn program(name: &str) -> Program {
+    let mut command = Command::new(name);
+    command.env("LC_ALL", "C.UTF-8");
     Program(command)
 }
 
@@ -69,6 +80,11 @@ fn setting(variable: &str, default: &str) -> String {
 impl Program {
     pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.args(args);
+        self
+    }
+
+    pub fn env(mut self, variable: &str, value: &str) -> Self {
+        self.0.env(variable, value);
         self
     }
 

@@ -30,13 +30,18 @@ impl Redis {
 
     /// One of the test's own, which answers.
     pub fn start(suffix: &str, network: &str) -> Redis {
+        Redis::start_with(suffix, network, &[], &[])
+    }
+
+    /// The same, with further arguments for `docker run` and for the server.
+    pub fn start_with(suffix: &str, network: &str, container: &[&str], settings: &[&str]) -> Redis {
         let name = name(suffix);
         // As ACL SETUSER would be told; an argument of its own for each word.
         let password = format!(">{PASSWORD}");
         let users =
             ["--user", "default", "off", "--user", &name, "on", &password, "allkeys", "allchannels", "+@all"];
-        let container = ["-d", "--name", &name, "--network", network, "-l", "pierhead.protocol=redis", IMAGE];
-        run(&[&container[..], &users, &["--save", ""]].concat());
+        let routed = ["-d", "--name", &name, "--network", network, "-l", "pierhead.protocol=redis"];
+        run(&[&routed[..], container, &[IMAGE], &users, &["--save", ""], settings].concat());
         let redis = Redis { name, removed_on_drop: true };
         wait_for("Redis to be up", Duration::from_secs(60), || {
             redis.address().is_some_and(|host| {

@@ -18,7 +18,7 @@ use self::packet::{Header, Opcode};
 use self::refusal::Voice;
 use crate::dialect::words::TLS_HANDSHAKE;
 use crate::dialect::{
-    Dialect, Greeting, HandshakeStep, Identified, Login, Opening, Protocol, Reason, Refusal, Step,
+    Dialect, Greeting, HandshakeStep, Identified, Login, Opening, Protocol, Reason, Recognised, Refusal, Step,
 };
 
 /// Reads requests until one of them says who the client is, and answers those that need no login.
@@ -140,6 +140,16 @@ impl Dialect for FirstRequests {
             answers.extend_from_slice(&refusal::bytes(&Voice::Binary(header), self.fault.as_ref(), refusal));
         }
         Some(answers.freeze())
+    }
+}
+
+/// Whether these are the first bytes of a request that is answered before a login. What else memcached's clients say is
+/// understood where memcached alone is spoken.
+pub fn recognise(first: &[u8]) -> Recognised {
+    match first {
+        [] | [packet::REQUEST] => Recognised::NeedMore,
+        [packet::REQUEST, opcode, ..] if Opcode::of(*opcode).is_some() => Recognised::Mine,
+        [..] => Recognised::NotMine,
     }
 }
 

@@ -32,6 +32,15 @@ pub(super) enum Opcode {
     Step = 0x22,
 }
 
+impl Opcode {
+    /// The one of these that a request has.
+    pub(super) fn of(byte: u8) -> Option<Self> {
+        [Opcode::Version, Opcode::ListMechanisms, Opcode::Auth, Opcode::Step]
+            .into_iter()
+            .find(|opcode| *opcode as u8 == byte)
+    }
+}
+
 impl Header {
     /// The header at the front of these bytes. `None`: it is not all there yet.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
@@ -59,17 +68,12 @@ impl Header {
             return Err(Fault::Layout);
         }
         let (empty, keyed) = (self.body_len == 0, self.extras_len == 0 && self.key_len != 0);
-        let known = [
-            (Opcode::Version, empty),
-            (Opcode::ListMechanisms, empty),
-            (Opcode::Auth, keyed && self.key_len <= MECHANISM_LEN_MAX),
-            (Opcode::Step, keyed && self.key_len <= MECHANISM_LEN_MAX),
-        ];
-        match known.into_iter().find(|(opcode, _)| *opcode as u8 == self.opcode) {
-            Some((opcode, true)) => Ok(opcode),
-            Some((_, false)) => Err(Fault::Arguments),
-            None => Err(Fault::NoLogin(self.opcode)),
-        }
+        let opcode = Opcode::of(self.opcode).ok_or(Fault::NoLogin(self.opcode))?;
+        let fits = match opcode {
+            Opcode::Version | Opcode::ListMechanisms => empty,
+            Opcode::Auth | Opcode::Step => keyed && self.key_len <= MECHANISM_LEN_MAX,
+        };
+        if fits { Ok(opcode) } else { Err(Fault::Arguments) }
     }
 
     /// Key and value of a request without extras.

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use self::fault::Fault;
 use self::refusal::Voice;
 use crate::dialect::words::TLS_HANDSHAKE;
-use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads a client's first packet.
 #[derive(Debug, Default)]
@@ -75,6 +75,16 @@ impl Dialect for FirstPacket {
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {
         refusal::bytes(&self.voice, self.fault.as_ref(), refusal)
+    }
+}
+
+/// Whether these are the first bytes of a `CONNECT`, up to its version: a wrong one the client is to hear of in MQTT's
+/// words.
+pub fn recognise(first: &[u8]) -> Recognised {
+    match connect::head(first) {
+        Ok(None) => Recognised::NeedMore,
+        Ok(Some(_)) | Err(Fault::Version(_)) => Recognised::Mine,
+        Err(_) => Recognised::NotMine,
     }
 }
 

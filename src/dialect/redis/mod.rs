@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use self::fault::Fault;
 use self::login::Meaning;
 use crate::dialect::words::TLS_HANDSHAKE;
-use crate::dialect::{Dialect, Identified, Opening, Protocol, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads commands until one of them says who the client is, and answers the others as a server that wants a
 /// password. What is behind the one that does is not looked at: clients pipeline.
@@ -81,6 +81,16 @@ impl Dialect for FirstCommands {
     /// Room for an argument as long as the server takes it, and some commands before it.
     fn identify_bytes_max(&self) -> usize {
         32 * 1024
+    }
+}
+
+/// Whether these are the first bytes of a client library: an array of strings. Commands on lines, as people type them,
+/// could be anything: they are understood where Redis alone is spoken.
+pub fn recognise(first: &[u8]) -> Recognised {
+    match first {
+        [] | [b'*'] => Recognised::NeedMore,
+        [b'*', b'0'..=b'9', ..] => Recognised::Mine,
+        [..] => Recognised::NotMine,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::dialect::postgres::Watched;
 use crate::edge::cancel::CancelTable;
 use crate::edge::counters::CoreCounters;
 use crate::routes::Direction;
-use crate::sys::{BufferId, Completion, Ring, reset_on_close};
+use crate::sys::{BufferId, Completion, Ring, peer_has_gone, reset_on_close};
 
 /// Sizes and modes of the relay.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ impl Engine {
                 direction
             }
             Op::Writable(direction) => {
-                pair.flows[direction as usize].sink_writable();
+                self.writable(ring, index, direction, &completion);
                 direction
             }
             Op::Accept | Op::Mail | Op::Ignored => unreachable!("{op:?} is not the engine's"),
@@ -232,6 +232,24 @@ impl Engine {
         }
     }
 
+    /// The poll for room in a sink has completed. It does so too when the sink's peer has ended its own stream, and
+    /// would at once do so again, although there is no room. So then a multishot poll waits, which tells of what
+    /// changes.
+    fn writable(&mut self, ring: &mut Ring, index: u32, direction: Direction, completion: &Completion) {
+        let pair = &mut self.pairs[index as usize];
+        let ended_only = completion.result == i32::from(libc::POLLRDHUP);
+        if !completion.more {
+            pair.room_told[direction as usize] = ended_only;
+        }
+        if !ended_only {
+            pair.flows[direction as usize].sink_writable();
+        } else if !completion.more {
+            let token = Token { op: Op::Writable(direction), index }.encode();
+            ring.poll_multi(pair.sink_fd(direction), libc::POLLOUT, token);
+            pair.requests += 1;
+        }
+    }
+
     /// The sink of a direction was reset. What the sink sent before that is still delivered the other way.
     fn sink_gone(&mut self, index: u32, direction: Direction) {
         let pair = &mut self.pairs[index as usize];
@@ -288,6 +306,7 @@ impl Engine {
                 let events = libc::POLLIN | libc::POLLRDHUP;
                 ring.poll(pair.source_fd(direction), events, token(Op::Readable(direction)));
             }
+            Action::AwaitWritable if pair.room_told[direction as usize] => return,
             Action::AwaitWritable => {
                 ring.poll(pair.sink_fd(direction), libc::POLLOUT, token(Op::Writable(direction)));
             }
@@ -330,7 +349,11 @@ impl Engine {
         let mut stop = splice(pair, direction, &mut self.pipes, self.settings.budget, &mut moved);
         pair.unreported[direction as usize].spliced += moved as u64;
         match stop {
-            PumpStop::Eof if pair.reset => stop = PumpStop::Reset,
+            PumpStop::Eof if pair.reset || lost_unnoticed(pair, direction) => {
+                stop = PumpStop::Reset;
+                pair.reset = true;
+                pair.ends_because(was_reset(direction));
+            }
             PumpStop::Eof => pair.ends_because(ended(direction)),
             PumpStop::Reset => {
                 pair.reset = true;
@@ -450,6 +473,13 @@ fn splice(
     };
     pipes.give_back(pipe);
     stop
+}
+
+/// Whether what looks like the end of a stream is a reset: the kernel tells of it once, and has told a send of the
+/// other direction whose completion is not here yet. Such a socket has hung up in both directions although its
+/// outgoing stream was not ended.
+fn lost_unnoticed(pair: &Pair, direction: Direction) -> bool {
+    !pair.flows[opposite(direction) as usize].is_done() && peer_has_gone(pair.source_fd(direction))
 }
 
 fn ended(direction: Direction) -> EndReason {

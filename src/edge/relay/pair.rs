@@ -97,6 +97,8 @@ pub struct Pair {
     pub(super) delivered: [Delivered; 2],
     /// Requests in the ring that name this pair. It is removed only when there are none.
     pub(super) requests: u32,
+    /// By [`Direction`]: a multishot poll tells when the sink has room.
+    pub(super) room_told: [bool; 2],
     /// Being torn down: only completions are awaited.
     pub(super) closing: bool,
     /// One of the sockets was reset: the other one is reset too, so that nobody takes it for a proper end.
@@ -122,6 +124,7 @@ impl Pair {
             unreported: Default::default(),
             delivered: Default::default(),
             requests: 0,
+            room_told: [false; 2],
             closing: false,
             reset: false,
             end: None,

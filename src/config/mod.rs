@@ -16,7 +16,7 @@ pub use self::error::ConfigError;
 pub use self::listener::ListenerConfig;
 pub use self::units::{Millis, Size};
 use crate::dialect::Name;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// Where the configuration is looked for when nobody names a file.
 pub const DEFAULT_PATH: &str = "/etc/pierhead/pierhead.toml";
@@ -52,7 +52,7 @@ pub struct Config {
     #[serde(rename = "plan")]
     pub plans: BTreeMap<Name, Plan>,
     /// The engines that can be provisioned, by kind name.
-    #[serde(rename = "kind", deserialize_with = "kinds")]
+    #[serde(rename = "kind")]
     pub kinds: BTreeMap<Name, KindConfig>,
 }
 
@@ -70,9 +70,7 @@ impl Default for Config {
             limits: Limits::default(),
             tcp: TcpConfig::default(),
             plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
-            kinds: DEFAULT_KINDS
-                .map(|(kind, image, uid)| (fixed_name(kind), KindConfig::official(image, uid)))
-                .into(),
+            kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
         }
     }
 }
@@ -245,41 +243,22 @@ pub struct KindConfig {
     /// The user (uid) inside the image who must be able to read the file with the secret. Default: that of the kind's
     /// official image.
     #[serde(default)]
-    secret_uid: Option<u32>,
+    pub secret_uid: Option<u32>,
 }
 
 impl KindConfig {
-    fn official(image: &str, secret_uid: u32) -> Self {
-        KindConfig { image: image.into(), plan: default_plan(), args: vec![], secret_uid: Some(secret_uid) }
-    }
-
-    /// The user (uid) inside the image who must be able to read the file with the secret.
-    pub fn secret_uid(&self) -> u32 {
-        self.secret_uid.unwrap_or(DEFAULT_SECRET_UID)
+    fn image(image: &str) -> Self {
+        KindConfig { image: image.into(), plan: default_plan(), args: vec![], secret_uid: None }
     }
 }
 
-/// The kinds, each with its official image and the user as whom the engine runs in that.
-const DEFAULT_KINDS: [(&str, &str, u32); 4] = [
-    ("postgres", "postgres:17", DEFAULT_SECRET_UID),
-    // The engine is root there, who may read everything.
-    ("nats", "nats:2", DEFAULT_SECRET_UID),
-    ("mosquitto", "eclipse-mosquitto:2", 1883),
-    ("memcached", "memcached:1.6", 11211),
+/// The official images of the kinds.
+const DEFAULT_IMAGES: [(&str, &str); 4] = [
+    ("postgres", "postgres:17"),
+    ("nats", "nats:2"),
+    ("mosquitto", "eclipse-mosquitto:2"),
+    ("memcached", "memcached:1.6"),
 ];
-
-/// What most of the official images have that are based on Debian.
-const DEFAULT_SECRET_UID: u32 = 999;
-
-/// Adds to each kind what its table does not say.
-fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Name, KindConfig>, D::Error> {
-    let mut kinds = BTreeMap::<Name, KindConfig>::deserialize(deserializer)?;
-    for (kind, config) in &mut kinds {
-        let official = DEFAULT_KINDS.iter().find(|(name, ..)| *name == kind.as_str());
-        config.secret_uid.get_or_insert(official.map_or(DEFAULT_SECRET_UID, |(.., uid)| *uid));
-    }
-    Ok(kinds)
-}
 
 fn default_plan() -> Name {
     fixed_name("small")

@@ -109,14 +109,6 @@ fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
 }
 
 #[test]
-fn a_secret_is_for_the_user_of_the_kinds_own_image_unless_the_file_says_for_whom() {
-    let text = "[kind.mosquitto]\nimage = \"x\"\n[kind.nats]\nimage = \"x\"\n[kind.memcached]\nimage = \"x\"\nsecret_uid = 5";
-    let config = parse(text).unwrap();
-    let uid = |kind| config.kinds[kind].secret_uid();
-    assert_eq!([uid("mosquitto"), uid("nats"), uid("memcached")], [1883, 999, 5]);
-}
-
-#[test]
 fn variables_come_before_the_file() {
     let mut config = parse("data_dir = \"/file\"").unwrap();
     config

@@ -4,12 +4,11 @@
 //! in: of the others that the SASL library brings, one lets everybody in.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -50,6 +49,10 @@ impl Kind for Memcached {
         Some(format!("{name}:{}\n", password.expose()))
     }
 
+    fn secret_uid(&self) -> u32 {
+        11211
+    }
+
     fn url(&self, access: &Access<'_>) -> String {
         let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
         format!("memcached://{name}:{}@{host}:{}", percent_encoded(access.password.expose()), access.port)
@@ -65,10 +68,7 @@ impl Kind for Memcached {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, auth(address, name, password)).await;
-            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
-        })
+        in_time(auth(address, name, password))
     }
 
     /// There is none that takes a password from anywhere but its arguments, which everybody can read.
@@ -117,7 +117,6 @@ async fn auth(address: SocketAddr, name: &Name, password: &Password) -> Result<(
 const START: &str = r#"mkdir -p "$SASL_CONF_PATH" && echo 'mech_list: plain' >"$SASL_CONF_PATH/memcached.conf" && exec docker-entrypoint.sh -S "$@""#;
 
 const SECRET_PATH: &str = "/run/secrets/users";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_LEN_MAX: u64 = 1024;
 
 #[cfg(test)]

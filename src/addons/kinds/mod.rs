@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::secrets::Password;
 use crate::config::Plan;
@@ -50,6 +51,12 @@ pub trait Kind: Send + Sync {
         None
     }
 
+    /// The user (uid) inside its official image who must be able to read that file.
+    fn secret_uid(&self) -> u32 {
+        // What most of those have that are based on Debian.
+        999
+    }
+
     /// The URL that an application is given.
     fn url(&self, access: &Access<'_>) -> String;
 
@@ -81,6 +88,16 @@ pub trait Kind: Send + Sync {
 
 /// What [`Kind::check_login`] returns.
 pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// A check that gives up after a few seconds.
+fn in_time<'a>(check: impl Future<Output = Result<(), String>> + Send + 'a) -> LoginCheck<'a> {
+    Box::pin(async move {
+        let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
+        checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
+    })
+}
+
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How an image is told what to become.
 pub struct ImageSettings {

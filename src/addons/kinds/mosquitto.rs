@@ -4,12 +4,11 @@
 //! container starts, where its configuration is written, too.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -46,6 +45,10 @@ impl Kind for Mosquitto {
         Some(format!("{name}:{}\n", password.expose()))
     }
 
+    fn secret_uid(&self) -> u32 {
+        1883
+    }
+
     fn url(&self, access: &Access<'_>) -> String {
         let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
         format!("mqtt://{name}:{}@{host}:{}", percent_encoded(access.password.expose()), access.port)
@@ -61,10 +64,7 @@ impl Kind for Mosquitto {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, connect(address, name, password)).await;
-            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
-        })
+        in_time(connect(address, name, password))
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {
@@ -140,7 +140,6 @@ XDG_CONFIG_HOME=$dir "$0" "$@"
 "#;
 
 const SECRET_PATH: &str = "/run/secrets/users";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,11 @@
 //! The server takes no password from a file of its own, but all of its configuration: that is what the secret is.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -69,10 +68,7 @@ impl Kind for Nats {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, ping(address, name, password)).await;
-            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
-        })
+        in_time(ping(address, name, password))
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {
@@ -114,7 +110,6 @@ async fn ping(address: SocketAddr, name: &Name, password: &Password) -> Result<(
 }
 
 const SECRET_PATH: &str = "/run/secrets/nats.conf";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWERS_LEN_MAX: u64 = 64 * 1024;
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! PostgreSQL, as the official image has it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -55,11 +54,7 @@ impl Kind for Postgres {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let check = select_one(address, name, password);
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
-            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
-        })
+        in_time(select_one(address, name, password))
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {
@@ -102,7 +97,6 @@ fn explain(error: tokio_postgres::Error) -> String {
 }
 
 const SECRET_PATH: &str = "/run/secrets/password";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use crate::dialect::{NameError, Reason};
 /// What is wrong with the bytes of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// A ClientHello. TLS is not served on this port yet.
+    /// A ClientHello. TLS ends at no port of the edge; that for it is another listener.
     Tls,
     /// A first byte with which no `CONNECT` begins.
     NoConnect,

@@ -5,8 +5,9 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
+use pierhead::dialect::mysql;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
-use pierhead::dialect::{Dialect, Name, Reason, Refusal, Step};
+use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Reason, Refusal, Step};
 
 const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
 const ASYNCPG: &[u8] = include_bytes!("../tests/corpus/postgres/asyncpg-0.32.bin");
@@ -14,6 +15,9 @@ const NODE_PG: &[u8] = include_bytes!("../tests/corpus/postgres/node-pg-8.23.bin
 const CANCEL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15-cancel.bin");
 const ANSWER_15: &[u8] = include_bytes!("../tests/corpus/postgres/server-15.answer.bin");
 const ANSWER_18: &[u8] = include_bytes!("../tests/corpus/postgres/server-18-protocol-3.2.answer.bin");
+const MARIADB: &[u8] = include_bytes!("../tests/corpus/mysql/mariadb-10.11.bin");
+const MYSQL2: &[u8] = include_bytes!("../tests/corpus/mysql/node-mysql2-3.24.bin");
+const MARIADB_GREETING: &[u8] = include_bytes!("../tests/corpus/mysql/server-mariadb-10.11.greeting.bin");
 const SSL_REQUEST_LEN: usize = 8;
 
 /// One connection: a fresh dialect and buffer, as in the edge. The last turn must decide.
@@ -79,5 +83,31 @@ fn scram_chunks(answer: &[u8]) -> Vec<&[u8]> {
     chunks
 }
 
-criterion_group!(benches, startup, refusal, key_watch);
+/// With the greeting, which the edge makes for each connection; its randomness comes from elsewhere.
+fn mysql(c: &mut Criterion) {
+    let settings = mysql::Settings::new(None, None, mysql::Random(|_| Ok(())));
+    let identify = |response: &[u8]| {
+        let mut dialect = mysql::ConnectionPhase::new(black_box(&settings));
+        let mut input = BytesMut::with_capacity(1024);
+        assert!(matches!(dialect.step(&mut input), Step::Reply(_)));
+        input.extend_from_slice(black_box(response));
+        dialect.step(&mut input)
+    };
+    let mut group = c.benchmark_group("mysql");
+    group.bench_function("identify/mariadb", |b| b.iter(|| identify(MARIADB)));
+    group.bench_function("identify/mysql2", |b| b.iter(|| identify(MYSQL2)));
+    let Step::Identified(found) = identify(MARIADB) else { panic!("a client that names an addon") };
+    let Opening::Handshake(mut handshake) = found.opening else { panic!("a server that speaks first") };
+    group.bench_function("backend_greeting", |b| {
+        b.iter(|| {
+            assert!(handshake.begin().is_empty());
+            let step = handshake.step(&mut BytesMut::from(black_box(MARIADB_GREETING)));
+            assert!(matches!(step, HandshakeStep::Send(_)));
+            step
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, startup, refusal, key_watch, mysql);
 criterion_main!(benches);

@@ -19,6 +19,9 @@ mod end_to_end {
     mod logins;
     mod memcached;
     mod mqtt;
+    mod mysql;
+    mod mysql_drivers;
+    mod mysql_engine;
     mod nats;
     mod redis;
     mod redis_engine;

@@ -1,10 +1,12 @@
 //! The ports of the edge: what is spoken where, and what each dialect is told.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
 use super::units::Size;
+use crate::dialect::mysql::{self, Flavour, Version};
 use crate::dialect::tls::{self, StartTls, Zone};
 use crate::dialect::{Name, Protocol, Protocols, Speaks, nats};
 
@@ -26,6 +28,8 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
     nats: Option<NatsSettings>,
     #[serde(default)]
     tls: TlsMode,
@@ -38,6 +42,8 @@ struct Dialects(Vec<Protocol>);
 /// What a listener's table says to its dialects.
 struct Settings {
     to: Option<Name>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
     nats: Option<NatsSettings>,
     tls: TlsMode,
     zone: Option<Zone>,
@@ -58,8 +64,17 @@ impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect: Dialects(dialects), mut listen, to, nats, tls, zone } = written;
-        let settings = Settings { to, nats, tls, zone };
+        let WrittenListener {
+            dialect: Dialects(dialects),
+            mut listen,
+            to,
+            flavour,
+            version,
+            nats,
+            tls,
+            zone,
+        } = written;
+        let settings = Settings { to, flavour, version, nats, tls, zone };
         settings.check(&dialects)?;
         let speaks = match dialects[..] {
             [dialect] => settings.apply(dialect, Protocols::named())?,
@@ -91,11 +106,12 @@ impl ListenerConfig {
     /// One for every protocol that has a port of its own.
     pub(super) fn defaults() -> Vec<Self> {
         let of = |protocol: &Protocol| {
-            let dialect = Dialects(vec![*protocol]);
             let written = WrittenListener {
-                dialect,
+                dialect: Dialects(vec![*protocol]),
                 listen: vec![],
                 to: None,
+                flavour: None,
+                version: None,
                 nats: None,
                 tls: TlsMode::Off,
                 zone: None,
@@ -113,6 +129,11 @@ impl Settings {
         if self.to.is_some() && !dialects.contains(&Protocol::None) {
             return Err(format!(
                 "`to` belongs to dialect = \"none\": {spoken} clients say the name themselves"
+            ));
+        }
+        if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
+            return Err(format!(
+                "`flavour` and `version` belong to dialect = \"mysql\", not to \"{spoken}\""
             ));
         }
         if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
@@ -134,6 +155,10 @@ impl Settings {
     fn apply(&self, dialect: Protocol, among: Protocols) -> Result<Speaks, String> {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
+            Protocol::Mysql => {
+                let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
+                Speaks::Mysql(mysql::Settings::new(self.flavour, self.version.clone(), random))
+            }
             Protocol::Redis => Speaks::Redis,
             Protocol::Nats => Speaks::Nats(self.nats.clone().unwrap_or_default().0),
             Protocol::Mqtt => Speaks::Mqtt,

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::error::{at_offset, located};
 use super::{Config, ConfigError, DEFAULT_PATH};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::mysql::Flavour;
+use crate::dialect::{Name, Protocol, Speaks};
 
 impl Config {
     /// Reads the file at `path` - or, when none is named, [`DEFAULT_PATH`] if it exists - and then the
@@ -84,6 +85,15 @@ impl Config {
             _ => {}
         }
         Some(address)
+    }
+
+    /// What the servers behind the port at this address are, where its protocol has flavours.
+    pub fn flavour_at(&self, address: SocketAddr) -> Option<Flavour> {
+        let listener = self.listeners.iter().find(|listener| listener.listen.contains(&address))?;
+        match &listener.speaks {
+            Speaks::Mysql(settings) => Some(settings.flavour()),
+            _ => None,
+        }
     }
 
     /// What serde cannot see: names that refer to other parts of the file.

@@ -253,8 +253,10 @@ impl KindConfig {
 }
 
 /// The official images of the kinds.
-const DEFAULT_IMAGES: [(&str, &str); 4] = [
+const DEFAULT_IMAGES: [(&str, &str); 6] = [
     ("postgres", "postgres:17"),
+    ("mariadb", "mariadb:11.8"),
+    ("mysql", "mysql:8.4"),
     ("nats", "nats:2"),
     ("mosquitto", "eclipse-mosquitto:2"),
     ("memcached", "memcached:1.6"),

@@ -36,6 +36,18 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
+    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
+    assert_error(
+        &mysql("flavour = \"oracle\""),
+        "3:11",
+        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
+    );
+    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
+    assert_error(
+        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
+        "1:1",
+        &["belong to dialect = \"mysql\""],
+    );
     assert_error("[[listener]]\ndialect = \"redis\"\nnats = {}", "1:1", &["`nats` belongs to"]);
     let nats = "[[listener]]\ndialect = \"nats\"\nnats = ";
     assert_error(&format!("{nats}{{ version = \"2.x\" }}"), "3:8", &["2.x", "\"2.10.0\""]);
@@ -103,7 +115,7 @@ fn core_overrides_by_cpu_in_both_forms() {
 fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
     let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
     let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
-    assert_eq!(ports, [5432, 6379, 4222, 1883, 11211]);
+    assert_eq!(ports, [5432, 3306, 6379, 4222, 1883, 11211]);
     let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
     assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::addons::kinds::Kind;
+use crate::config::Config;
 use crate::dialect::{By, Protocol, Reason};
 
 /// The running edge, as the control thread sees it. All of it must return at once.
@@ -36,6 +38,16 @@ impl ListenerStatus {
         }
         address
     }
+}
+
+/// Where clients of this host reach the edge for a kind: at the first port for its protocol, unless another one is of
+/// its flavour.
+pub fn login_address(edge: &dyn EdgeStatus, config: &Config, kind: &dyn Kind) -> Option<SocketAddr> {
+    let listeners = edge.listeners();
+    let of_protocol = listeners.iter().filter(|listener| listener.protocol == kind.protocol());
+    let suits = |listener: &&ListenerStatus| config.flavour_at(listener.address) == kind.flavour();
+    // Of several that do, or do not, the first one is taken.
+    of_protocol.min_by_key(|listener| !suits(listener)).map(ListenerStatus::local_address)
 }
 
 /// The counters of one core.

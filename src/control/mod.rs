@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::addons::kinds;
-use crate::addons::provision::{Engine, Provisioner};
+use crate::addons::provision::{Engine, LoginAddress, Provisioner};
 use crate::addons::store::{Store, StoreError};
 use crate::config::{Config, Reach};
 use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
@@ -156,12 +156,9 @@ type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener
 fn build(parts: Parts) -> io::Result<Built> {
     let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
     let engine = Arc::new(Engine::new(endpoint.clone()));
-    let login_address = {
-        let edge = Arc::clone(&edge);
-        Arc::new(move |protocol| {
-            let listeners = edge.listeners();
-            listeners.iter().find(|listener| listener.protocol == protocol).map(ListenerStatus::local_address)
-        })
+    let login_address: LoginAddress = {
+        let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
+        Arc::new(move |kind| edge_status::login_address(&*edge, &config, kind))
     };
     let provisioner =
         Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));

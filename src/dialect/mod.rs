@@ -6,6 +6,7 @@
 mod by;
 pub mod memcached;
 pub mod mqtt;
+pub mod mysql;
 mod name;
 pub mod nats;
 pub mod none;
@@ -32,6 +33,8 @@ pub use shared::{Recognise, Recognised, Undecided};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
     /// NATS.
@@ -50,6 +53,7 @@ impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
     pub const ALL: &'static [Protocol] = &[
         Protocol::Postgres,
+        Protocol::Mysql,
         Protocol::Redis,
         Protocol::Nats,
         Protocol::Mqtt,
@@ -62,6 +66,7 @@ impl Protocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
             Protocol::Nats => "nats",
             Protocol::Mqtt => "mqtt",
@@ -75,6 +80,7 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
             Protocol::Nats => Some(4222),
             Protocol::Mqtt => Some(1883),
@@ -89,7 +95,12 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(b"postgresql"),
             Protocol::Mqtt => Some(b"mqtt"),
-            Protocol::Redis | Protocol::Nats | Protocol::Memcached | Protocol::Tls | Protocol::None => None,
+            Protocol::Mysql
+            | Protocol::Redis
+            | Protocol::Nats
+            | Protocol::Memcached
+            | Protocol::Tls
+            | Protocol::None => None,
         }
     }
 
@@ -102,9 +113,7 @@ impl Protocol {
             Protocol::Mqtt => Some(mqtt::recognise),
             Protocol::Memcached => Some(memcached::recognise),
             Protocol::Tls => Some(tls::recognise),
-            // The server speaks first.
-            Protocol::Nats => None,
-            Protocol::None => None,
+            Protocol::Mysql | Protocol::Nats | Protocol::None => None,
         }
     }
 
@@ -138,6 +147,8 @@ impl std::str::FromStr for Protocol {
 pub enum Speaks {
     /// PostgreSQL.
     Postgres(tls::StartTls),
+    /// MySQL and MariaDB, as one of them.
+    Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
     /// NATS, and what its greeting says.
@@ -159,6 +170,7 @@ impl Speaks {
     pub fn protocol(&self) -> Protocol {
         match self {
             Speaks::Postgres(_) => Protocol::Postgres,
+            Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
             Speaks::Nats(_) => Protocol::Nats,
             Speaks::Mqtt => Protocol::Mqtt,
@@ -181,6 +193,7 @@ impl Speaks {
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
+            Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
             Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),

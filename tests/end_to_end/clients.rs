@@ -40,6 +40,15 @@ fn libpq(program: &str, host: &str, port: u16, name: &str, password: &str) -> Pr
     Program(command)
 }
 
+/// The mariadb program, without its configuration files.
+pub fn mariadb(host: &str, port: u16, name: &str, password: &str) -> Program {
+    let mut command = Command::new("mariadb");
+    // Without it `localhost` and 127.0.0.1 might mean a socket file.
+    command.args(["--no-defaults", "--protocol=tcp", "-h", host, "-P", &port.to_string(), "-u", name]);
+    command.env("MYSQL_PWD", password);
+    Program(command)
+}
+
 /// redis-cli.
 pub fn redis_cli(host: &str, port: u16, name: &str, password: &str) -> Program {
     let mut command = Command::new("redis-cli");

@@ -5,6 +5,7 @@
 
 mod memcached;
 mod mosquitto;
+mod mysql;
 mod nats;
 mod postgres;
 
@@ -16,11 +17,18 @@ use std::time::Duration;
 
 use super::secrets::Password;
 use crate::config::Plan;
+use crate::dialect::mysql::Flavour;
 use crate::dialect::{Name, Protocol};
 
 /// Every kind, in the order in which they are listed to people.
-pub static ALL: &[&dyn Kind] =
-    &[&postgres::Postgres, &nats::Nats, &mosquitto::Mosquitto, &memcached::Memcached];
+pub static ALL: &[&dyn Kind] = &[
+    &postgres::Postgres,
+    &mysql::MARIADB,
+    &mysql::MYSQL,
+    &nats::Nats,
+    &mosquitto::Mosquitto,
+    &memcached::Memcached,
+];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -37,6 +45,11 @@ pub trait Kind: Send + Sync {
 
     /// The port on which it listens inside its container.
     fn port(&self) -> u16;
+
+    /// What the ports of the edge say they are that suit it best, where its protocol has flavours.
+    fn flavour(&self) -> Option<Flavour> {
+        None
+    }
 
     /// Names that no addon of this kind may have: its engine's logins of that name mean something else.
     fn reserved_names(&self) -> &'static [&'static str] {

@@ -23,14 +23,14 @@ use super::lifecycle::{Action, Container, Failure, Phase, Seen};
 use super::secrets::{Password, Secrets};
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::Name;
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 use engine::is_missing;
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
-/// Where clients of this host reach the edge for a protocol; `None` if it does not listen for it.
-pub type LoginAddress = Arc<dyn Fn(Protocol) -> Option<SocketAddr> + Send + Sync>;
+/// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.
+pub type LoginAddress = Arc<dyn Fn(&dyn Kind) -> Option<SocketAddr> + Send + Sync>;
 
 /// Carries out what the lifecycle decides.
 pub struct Provisioner {
@@ -240,11 +240,12 @@ impl Provisioner {
             let last = self.last_log_line(id).await;
             return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
         }
-        let address = (self.login_address)(addon.protocol).ok_or_else(|| {
+        let kind = kind(addon)?;
+        let address = (self.login_address)(kind).ok_or_else(|| {
             Failure::Lasting(format!("the edge does not listen for {}: add a [[listener]]", addon.protocol))
         })?;
         let password = self.secrets.read(&addon.name).map_err(file_failure)?;
-        match kind(addon)?.check_login(address, &addon.name, &password).await {
+        match kind.check_login(address, &addon.name, &password).await {
             Ok(()) => Ok(Done::LoggedIn(start.clone())),
             Err(reason) => Err(Failure::NotYet(format!("a login through {address} fails: {reason}"))),
         }

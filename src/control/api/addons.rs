@@ -120,7 +120,7 @@ pub async fn url(
         ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
     })?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
-    let edge = api.login_address(addon.protocol).ok_or_else(|| {
+    let edge = api.login_address(kind).ok_or_else(|| {
         let message = format!("the edge does not listen for {}", addon.protocol);
         ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
     })?;

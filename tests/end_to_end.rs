@@ -19,6 +19,7 @@ mod end_to_end {
     mod logins;
     mod memcached;
     mod mqtt;
+    mod mqtt_tls;
     mod mysql;
     mod mysql_drivers;
     mod mysql_engine;

@@ -2,10 +2,11 @@
 //
 //     node mqtt_cases.js DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
 //
-// DRIVER: mqtt.js-3.1.1, mqtt.js-5. The cases and what they give are those of mqtt_cases.py.
+// DRIVER: mqtt.js-3.1.1, mqtt.js-5. The cases and what they give are those of mqtt_cases.py, and so are its variables.
 'use strict';
 
 const { createHash, randomBytes } = require('node:crypto');
+const { readFileSync } = require('node:fs');
 const mqtt = require('mqtt');
 
 const PAYLOAD = Buffer.from(Array.from({ length: 300000 }, (_, n) => (n * 7919 + Math.floor(n / 251)) % 256));
@@ -14,9 +15,15 @@ const MESSAGES = 2000;
 
 const [driver, host, port, name, password, ...others] = process.argv.slice(2);
 
+function tls(user) {
+    const zone = process.env.PIERHEAD_TEST_ZONE;
+    if (!zone) return {};
+    return { protocol: 'mqtts', servername: `${user}.${zone}`, ca: readFileSync(process.env.PIERHEAD_TEST_CA) };
+}
+
 function open(username, secret, more = {}) {
     const protocolVersion = driver.endsWith('-5') ? 5 : 4;
-    const options = { host, port: Number(port), username, password: secret, protocolVersion, ...more };
+    const options = { host, port: Number(port), username, password: secret, protocolVersion, ...tls(username), ...more };
     // What a broker of version 5 says besides its code is in the packet.
     let reason = '';
     return new Promise((resolve, reject) => {

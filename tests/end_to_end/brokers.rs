@@ -50,12 +50,18 @@ pub struct Scene {
 pub type Driver<'a> = (&'a str, &'a str, [&'a str; 4]);
 
 impl Broker {
-    fn start(&self, suffix: &str, labels: &[&str]) -> Server {
-        let name = name(&format!("{}-{suffix}", self.protocol));
+    /// Starts its server, with further options for `docker run`.
+    pub fn start(&self, suffix: &str, options: &[&str]) -> Server {
+        let name = self.name(suffix);
         let server = (self.args)(&name);
         let server: Vec<&str> = server.iter().map(String::as_str).collect();
-        self.run(&name, &[&["-d"], labels].concat(), &[&[self.image], &server[..]].concat());
+        self.run(&name, &[&["-d"], options].concat(), &[&[self.image], &server[..]].concat());
         Server { name, port: self.port }
+    }
+
+    /// What the server with this suffix is called.
+    pub fn name(&self, suffix: &str) -> String {
+        name(&format!("{}-{suffix}", self.protocol))
     }
 
     fn run(&self, name: &str, options: &[&str], command: &[&str]) {
@@ -75,15 +81,14 @@ impl Broker {
         let server = self.start("main", &[]);
         let full = self.start("full", &["-l", "pierhead.max-connections=1"]);
         let tiny = |suffix: &str, options: &[&str], time: &str| {
-            let name = name(&format!("{}-{suffix}", self.protocol));
+            let name = self.name(suffix);
             self.run(&name, options, &["pierhead/tiny:1", "sleep", time]);
             Server { name, port: self.port }
         };
         let stopped = tiny("off", &[], "0");
         let deaf = tiny("deaf", &["-d"], "1d");
         for server in [&server, &full] {
-            let answers = || server.address().is_some_and(|at| TcpStream::connect(at).is_ok());
-            wait_for("a server to be up", Duration::from_secs(30), answers);
+            server.wait_until_up();
         }
         let edge = SocketAddr::new(HOST.parse().unwrap(), port);
         let mut holder = None;
@@ -91,11 +96,14 @@ impl Broker {
             holder = self.hold(edge, &full.name);
             holder.is_some()
         });
-        wait_for("a route to the server", Duration::from_secs(15), || {
-            self.hold(edge, &server.name).is_some()
-        });
+        self.wait_until_routed(edge, &server.name);
         let holder = holder.unwrap();
         Scene { stage, port, server, stopped, deaf, full, holder }
+    }
+
+    /// Waits until a login at the edge leads to the server of this name.
+    pub fn wait_until_routed(&self, edge: SocketAddr, name: &str) {
+        wait_for("a route to the server", Duration::from_secs(15), || self.hold(edge, name).is_some());
     }
 
     /// A connection that is logged in, if that can be done now.
@@ -119,6 +127,11 @@ impl Server {
     /// Where it is reached directly.
     pub fn address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(address(&self.name)?, self.port))
+    }
+
+    pub fn wait_until_up(&self) {
+        let answers = || self.address().is_some_and(|at| TcpStream::connect(at).is_ok());
+        wait_for("a server to be up", Duration::from_secs(30), answers);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::brokers::{Broker, Scene, ask};
 use super::engine::PASSWORD;
 
-const MQTT: Broker = Broker {
+pub const MQTT: Broker = Broker {
     protocol: "mqtt",
     port: 1883,
     image: "pierhead/mosquitto:2.0",
@@ -30,7 +30,6 @@ fn mqtt_clients_see_what_they_see_directly_or_read_why_not() {
     let scene = MQTT.scene();
     before_a_login_the_edge_speaks_as_mosquitto_does(&scene);
     let before = scene.refused("unknown_name");
-    let five = |words: [&'static str; 4]| words;
     // 3.1.1 has a number for it and no text; of 5 the programs of mosquitto show the number's words alone.
     let drivers = [
         (
@@ -41,12 +40,12 @@ fn mqtt_clients_see_what_they_see_directly_or_read_why_not() {
         (
             "paho-5",
             "mqtt_cases.py",
-            five([
+            [
                 "Not authorized: no addon named \"NAME\": log in as the addon, mqtt://",
                 "Server unavailable: addon \"NAME\" is stopped, \"pierhead start NAME\" starts it",
                 "Server unavailable: addon \"NAME\" is not reachable (connection refused), retry in a few seconds",
                 "Quota exceeded: too many connections, close some that are not needed and retry",
-            ]),
+            ],
         ),
         (
             "mqtt.js-3.1.1",

@@ -125,7 +125,7 @@ fn nats_keeps_its_streams() {
     addon.mounted_at("/data");
     assert_eq!(addon.login_with("nats_cases.py"), "hello");
     addon.stream("await js.add_stream(name='kept', subjects=['kept']); await js.publish('kept', b'42')");
-    let limit = docker(&["logs", &addon.name]);
+    let limit = addon.pierhead.ok(&["logs", &addon.name, "--tail", "50"]);
     assert!(limit.contains("Max Memory:      64.00 MB"), "a quarter of the plan's 256 MiB: {limit}");
     addon.kill_and_wait_until_it_is_back();
     assert_eq!(addon.stream("print((await js.get_msg('kept', 1)).data.decode())"), "42\n");

@@ -181,8 +181,9 @@ impl Scene {
                 others.iter().map(|(case, _)| through[case]["text"].as_str().unwrap_or("").to_owned());
             table.add_row([(*driver).to_owned(), same].into_iter().chain(texts));
         }
-        // Not print!: a test that succeeds is not heard.
-        writeln!(std::io::stderr(), "{table}").unwrap();
+        // Not eprintln!: a test that succeeds is not heard.
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "{table}").unwrap();
     }
 
     /// The end: nothing is left of any client.

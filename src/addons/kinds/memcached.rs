@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -31,7 +31,7 @@ impl Kind for Memcached {
 
     fn image_settings(&self, _name: &Name, plan: &Plan) -> ImageSettings {
         // The rest is for connections and for the server itself.
-        let values_mib = (plan.memory.bytes() / 4 * 3 >> 20).to_string();
+        let values_mib = ((plan.memory.bytes() / 4 * 3) >> 20).to_string();
         let args = ["sh", "-c", START, "memcached", "-m", &values_mib];
         ImageSettings {
             env: vec![
@@ -54,8 +54,7 @@ impl Kind for Memcached {
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        format!("memcached://{name}:{}@{host}:{}", percent_encoded(access.password.expose()), access.port)
+        login_url("memcached", access)
     }
 
     fn variable(&self) -> &'static str {

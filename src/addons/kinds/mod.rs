@@ -151,6 +151,12 @@ pub struct ClientCommand {
     pub password_variable: String,
 }
 
+/// A URL that holds a login and a place, and nothing else.
+fn login_url(scheme: &str, access: &Access<'_>) -> String {
+    let (name, password) = (percent_encoded(access.name.as_str()), percent_encoded(access.password.expose()));
+    format!("{scheme}://{name}:{password}@{}:{}", url_host(access.host), access.port)
+}
+
 /// Escapes what RFC 3986 does not allow in the user, password or path of a URL.
 fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {

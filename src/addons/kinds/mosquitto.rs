@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -50,8 +50,7 @@ impl Kind for Mosquitto {
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        format!("mqtt://{name}:{}@{host}:{}", percent_encoded(access.password.expose()), access.port)
+        login_url("mqtt", access)
     }
 
     fn variable(&self) -> &'static str {

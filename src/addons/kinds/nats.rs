@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url, url_host};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -54,8 +54,7 @@ impl Kind for Nats {
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        format!("nats://{name}:{}@{host}:{}", percent_encoded(access.password.expose()), access.port)
+        login_url("nats", access)
     }
 
     fn variable(&self) -> &'static str {

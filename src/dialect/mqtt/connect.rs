@@ -34,10 +34,17 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     }
     let Some((len, rest)) = length(rest)? else { return Ok(None) };
     let before = bytes.len() - rest.len();
-    let names = [&b"\0\x04MQTT"[..], b"\0\x06MQIsdp"];
-    let Some(name) = names.into_iter().find(|name| begins_alike(rest, name)) else { return Err(Fault::Name) };
+    // The lengths come before the text: what is wrong must not depend on how much of the packet is there.
+    if len < NAME.len() + 1 {
+        return Err(Fault::Layout);
+    }
+    let is_meant = |name: &&[u8]| begins_alike(rest, name.get(..2).unwrap_or_default());
+    let Some(name) = [NAME, OLD_NAME].into_iter().find(is_meant) else { return Err(Fault::Name) };
     if len < name.len() + 1 {
         return Err(Fault::Layout);
+    }
+    if !begins_alike(rest, name) {
+        return Err(Fault::Name);
     }
     let Some(&version) = rest.get(name.len()) else { return Ok(None) };
     // The highest bit is how mosquitto tells a broker that the client is a broker too.
@@ -136,6 +143,11 @@ impl<'a> Rest<'a> {
 
 const CONNECT: u8 = 0x10;
 
+/// The protocol's name with its length, from 3.1.1 on ...
+const NAME: &[u8] = b"\0\x04MQTT";
+/// ... and in 3.1, which is longer.
+const OLD_NAME: &[u8] = b"\0\x06MQIsdp";
+
 const RESERVED: u8 = 0x01;
 const WILL: u8 = 0x04;
 const PASSWORD: u8 = 0x40;
@@ -209,6 +221,9 @@ pub(super) mod tests {
         assert_eq!(head(b"\x10\x20\0\x05"), Err(Fault::Name));
         assert_eq!(head(b"\x10\x20\0\x04MQTX"), Err(Fault::Name));
         assert_eq!(head(b"\x10\x02\0\x04"), Err(Fault::Layout));
+        for bytes in [&b"\x10\x06"[..], b"\x10\x06\0\x05", b"\x10\x08\0\x06", b"\x10\x08\0\x06MX"] {
+            assert_eq!(head(bytes), Err(Fault::Layout), "too short, whatever is in it: {bytes:?}");
+        }
         for (name, version) in [("MQTT", 3), ("MQTT", 6), ("MQTT", 0), ("MQIsdp", 4)] {
             assert_eq!(read(&packet(name, version, 0, b"\0\0")), Err(Fault::Version(version)));
         }

@@ -151,7 +151,7 @@ fn a_wrong_configuration_is_refused_with_its_place() {
     let pierhead = Pierhead::stopped();
     for (text, words) in [
         ("data_dir = 5", "pierhead.toml:1:12"),
-        ("[kind.mysql]\nimage = \"x\"", "expected one of: postgres"),
+        ("[kind.oracle]\nimage = \"x\"", "expected one of: postgres"),
         ("nonsense = 1", "unknown field"),
     ] {
         std::fs::write(pierhead.config(), text).unwrap();

@@ -193,7 +193,9 @@ impl Core {
     /// Nobody is in the lobby: spins a while if that has paid lately, else sleeps in the kernel.
     fn sleep(&mut self) -> io::Result<()> {
         let counters = Arc::clone(&self.shared[self.index].counters);
-        if self.spinner.spin(&counters, || self.ring.has_completions()) {
+        // The turn has just found nothing. What is announced nevertheless has come since, and then the kernel does not
+        // let us sleep; or the flag is stale (docs/decisions.md, D24), and spinning on it would never end.
+        if !self.ring.has_completions() && self.spinner.spin(&counters, || self.ring.has_completions()) {
             return Ok(());
         }
         counters.sleeps.add(1);

@@ -188,10 +188,6 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     (requests, packet, vec(any::<u8>(), 0..60)).prop_map(|(a, b, c)| [a, b, c].concat())
 }
 
-fn cuts() -> impl Strategy<Value = Vec<usize>> {
-    vec(0usize..400, 0..12)
-}
-
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let body = prop_oneof![9 => vec(any::<u8>(), 0..300), 1 => vec(any::<u8>(), 0..20_000)];
     (select(b"RSNvKKZE".to_vec()), body)

@@ -7,6 +7,7 @@
 
 mod control;
 mod end_to_end {
+    mod brokers;
     mod bulk;
     mod cancel;
     mod certificate;
@@ -18,10 +19,14 @@ mod end_to_end {
     mod leaks;
     mod load;
     mod logins;
+    mod memcached;
+    mod mqtt;
+    mod mqtt_tls;
     mod mysql;
     mod mysql_drivers;
     mod mysql_engine;
     mod mysql_tls;
+    mod nats;
     mod redis;
     mod redis_clients;
     mod redis_drivers;

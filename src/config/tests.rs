@@ -36,6 +36,23 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
+    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
+    assert_error(
+        &mysql("flavour = \"oracle\""),
+        "3:11",
+        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
+    );
+    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
+    assert_error(
+        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
+        "1:1",
+        &["belong to dialect = \"mysql\""],
+    );
+    assert_error("[[listener]]\ndialect = \"redis\"\nnats = {}", "1:1", &["`nats` belongs to"]);
+    let nats = "[[listener]]\ndialect = \"nats\"\nnats = ";
+    assert_error(&format!("{nats}{{ version = \"2.x\" }}"), "3:8", &["2.x", "\"2.10.0\""]);
+    assert_error(&format!("{nats}{{ max_payload = \"1GiB\" }}"), "3:8", &["1KiB to 64MiB"]);
+    assert_error(&format!("{nats}{{ payload = 1 }}"), "3:10", &["unknown field `payload`"]);
     assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
     let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
     assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
@@ -57,18 +74,6 @@ fn errors_say_where_and_what_was_expected() {
     assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
     assert_error(&several("[]"), "2:11", &["an empty list"]);
     assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
-    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
-    assert_error(
-        &mysql("flavour = \"oracle\""),
-        "3:11",
-        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
-    );
-    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
-    assert_error(
-        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
-        "1:1",
-        &["belong to dialect = \"mysql\""],
-    );
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);
@@ -115,7 +120,7 @@ fn core_overrides_by_cpu_in_both_forms() {
 fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
     let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
     let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
-    assert_eq!(ports, [5432, 3306, 6379]);
+    assert_eq!(ports, [5432, 3306, 6379, 4222, 1883, 11211]);
     let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
     assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
 }

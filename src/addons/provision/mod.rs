@@ -133,7 +133,8 @@ impl Provisioner {
     }
 
     fn ensure_secret(&self, addon: &Addon) -> Result<(), Failure> {
-        let (kind, uid) = (kind(addon)?, self.kind_config(addon)?.secret_uid);
+        let kind = kind(addon)?;
+        let uid = self.kind_config(addon)?.secret_uid.unwrap_or_else(|| kind.secret_uid());
         let text = |password: &Password| kind.secret_text(&addon.name, password);
         self.secrets.ensure(&addon.name, uid, text).map_err(file_failure)
     }

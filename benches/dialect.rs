@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
+use pierhead::dialect::mongodb::FirstMessage;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
 use pierhead::dialect::{Dialect, Name, Reason, Refusal, Step};
 
@@ -16,9 +17,12 @@ const ANSWER_15: &[u8] = include_bytes!("../tests/corpus/postgres/server-15.answ
 const ANSWER_18: &[u8] = include_bytes!("../tests/corpus/postgres/server-18-protocol-3.2.answer.bin");
 const SSL_REQUEST_LEN: usize = 8;
 
+const PYMONGO: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-data.bin");
+const PYMONGO_MONITOR: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-monitor.bin");
+const NODE_MONGODB: &[u8] = include_bytes!("../tests/corpus/mongodb/node-mongodb-7.9-data.bin");
+
 /// One connection: a fresh dialect and buffer, as in the edge. The last turn must decide.
-fn identify(turns: &[&[u8]]) -> Step {
-    let mut dialect = Startup::new();
+fn identify(mut dialect: impl Dialect, turns: &[&[u8]]) -> Step {
     let mut input = BytesMut::with_capacity(1024);
     let mut step = dialect.step(&mut input);
     for turn in turns {
@@ -32,11 +36,13 @@ fn identify(turns: &[&[u8]]) -> Step {
 fn startup(c: &mut Criterion) {
     let mut group = c.benchmark_group("postgres/identify");
     let (request, after) = PSQL.split_at(SSL_REQUEST_LEN);
-    group.bench_function("ssl_request_and_startup", |b| b.iter(|| identify(&[request, after])));
-    group.bench_function("startup", |b| b.iter(|| identify(&[NODE_PG])));
+    group.bench_function("ssl_request_and_startup", |b| {
+        b.iter(|| identify(Startup::new(), &[request, after]))
+    });
+    group.bench_function("startup", |b| b.iter(|| identify(Startup::new(), &[NODE_PG])));
     let (request, after) = ASYNCPG.split_at(SSL_REQUEST_LEN);
-    group.bench_function("asyncpg_order", |b| b.iter(|| identify(&[request, after])));
-    group.bench_function("cancel_request", |b| b.iter(|| identify(&[CANCEL])));
+    group.bench_function("asyncpg_order", |b| b.iter(|| identify(Startup::new(), &[request, after])));
+    group.bench_function("cancel_request", |b| b.iter(|| identify(Startup::new(), &[CANCEL])));
     group.finish();
 }
 
@@ -79,5 +85,20 @@ fn scram_chunks(answer: &[u8]) -> Vec<&[u8]> {
     chunks
 }
 
-criterion_group!(benches, startup, refusal, key_watch);
+fn mongodb(c: &mut Criterion) {
+    let mut group = c.benchmark_group("mongodb/identify");
+    group.bench_function("op_msg_login", |b| b.iter(|| identify(FirstMessage::new(), &[PYMONGO])));
+    group.bench_function("op_query_login", |b| b.iter(|| identify(FirstMessage::new(), &[NODE_MONGODB])));
+    group.bench_function("app_name", |b| b.iter(|| identify(FirstMessage::new(), &[PYMONGO_MONITOR])));
+    let (header, body) = PYMONGO.split_at(16);
+    group.bench_function("header_and_body", |b| b.iter(|| identify(FirstMessage::new(), &[header, body])));
+    group.finish();
+    let mut dialect = FirstMessage::new();
+    assert!(matches!(dialect.step(&mut BytesMut::from(PYMONGO)), Step::Identified(_)));
+    let blog = Name::parse("blog").expect("a name");
+    let refusal = Refusal::of(&blog, Reason::Starting, "");
+    c.bench_function("mongodb/refuse/starting", |b| b.iter(|| dialect.refuse(black_box(&refusal))));
+}
+
+criterion_group!(benches, startup, refusal, key_watch, mongodb);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+pub mod mongodb;
 mod name;
 pub mod none;
 mod opening;
@@ -25,19 +26,23 @@ pub enum Protocol {
     Postgres,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
+    /// MongoDB, OP_MSG and OP_QUERY.
+    Mongodb,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::None];
+    pub const ALL: &'static [Protocol] =
+        &[Protocol::Postgres, Protocol::Redis, Protocol::Mongodb, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
             Protocol::Redis => "redis",
+            Protocol::Mongodb => "mongodb",
             Protocol::None => "none",
         }
     }
@@ -47,6 +52,7 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(5432),
             Protocol::Redis => Some(6379),
+            Protocol::Mongodb => Some(27017),
             Protocol::None => None,
         }
     }
@@ -78,6 +84,8 @@ pub enum Speaks {
     Postgres,
     /// Redis and Valkey.
     Redis,
+    /// MongoDB.
+    Mongodb,
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
@@ -88,6 +96,7 @@ impl Speaks {
         match self {
             Speaks::Postgres => Protocol::Postgres,
             Speaks::Redis => Protocol::Redis,
+            Speaks::Mongodb => Protocol::Mongodb,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -97,6 +106,7 @@ impl Speaks {
         match self {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
+            Speaks::Mongodb => Box::new(mongodb::FirstMessage::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }

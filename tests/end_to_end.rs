@@ -15,6 +15,8 @@ mod end_to_end {
     mod leaks;
     mod load;
     mod logins;
+    mod mongodb;
+    mod mongodb_engine;
     mod redis;
     mod redis_engine;
     mod shutdown;

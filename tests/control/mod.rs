@@ -281,7 +281,7 @@ const LOG_LINES_SHOWN: usize = 60;
 
 /// A port that can be listened on again and again: below those that the kernel gives to clients. It is looked for from
 /// `first` on.
-fn free_port(first: u16) -> u16 {
+pub fn free_port(first: u16) -> u16 {
     let ports = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
     ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }

@@ -70,7 +70,7 @@ impl Default for Config {
             limits: Limits::default(),
             tcp: TcpConfig::default(),
             plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
-            kinds: BTreeMap::from([(fixed_name("postgres"), KindConfig::image("postgres:17"))]),
+            kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
         }
     }
 }
@@ -240,7 +240,7 @@ pub struct KindConfig {
     /// Further arguments for the engine, behind the image's entry point.
     #[serde(default)]
     pub args: Vec<String>,
-    /// The user (uid) inside the image who must be able to read the password file.
+    /// The user (uid) inside the image who must be able to read the file with the secret.
     #[serde(default = "default_secret_uid")]
     pub secret_uid: u32,
 }
@@ -255,6 +255,9 @@ impl KindConfig {
         }
     }
 }
+
+/// The official images of the kinds.
+const DEFAULT_IMAGES: [(&str, &str); 2] = [("postgres", "postgres:17"), ("mongodb", "mongo:7")];
 
 fn default_plan() -> Name {
     fixed_name("small")

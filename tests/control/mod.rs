@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -203,7 +204,8 @@ impl Pierhead {
         self.try_sql(name, sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log_text()))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The command line on this Pierhead, to be run otherwise.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pierhead"));
         command.args(args.iter().take_while(|arg| **arg != "--"));
         command.arg("--config").arg(self.config()).args(args.iter().skip_while(|arg| **arg != "--"));
@@ -281,9 +283,15 @@ const LOG_LINES_SHOWN: usize = 60;
 
 /// A port that can be listened on again and again: below those that the kernel gives to clients. It is looked for from
 /// `first` on.
-pub fn free_port(first: u16) -> u16 {
+fn free_port(first: u16) -> u16 {
     let ports = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
     ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+/// A port for a further listener, which no other test of this process is given.
+pub fn further_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    free_port(std::process::id() as u16 % 10_000 + TAKEN.fetch_add(17, Ordering::Relaxed))
 }
 
 /// Runs the Docker command line, which must succeed.

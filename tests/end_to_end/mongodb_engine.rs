@@ -4,12 +4,11 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::engine::{PASSWORD, TINY, address, create, name, own_network, run};
 use super::stage::{HOST, Stage};
-use crate::control::{docker, free_port, wait_for};
+use crate::control::{docker, further_port, wait_for};
 
 /// A Pierhead with a port for MongoDB.
 pub struct MongoStage {
@@ -20,8 +19,7 @@ pub struct MongoStage {
 impl MongoStage {
     /// As [`Stage::new`].
     pub fn new(lines: &str) -> Self {
-        static TAKEN: AtomicU16 = AtomicU16::new(0);
-        let port = free_port(std::process::id() as u16 + TAKEN.fetch_add(17, Ordering::Relaxed));
+        let port = further_port();
         let listener = format!("[[listener]]\ndialect = \"mongodb\"\nlisten = [\"{HOST}:{port}\"]\n");
         MongoStage { stage: Stage::new(&(listener + lines)), port }
     }

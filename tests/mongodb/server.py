@@ -19,6 +19,7 @@ import os
 import pathlib
 import re
 import select
+import signal
 import socketserver
 import struct
 import time
@@ -334,6 +335,8 @@ def main():
         keep_users(store, options.data / "users.json", options.init)
     server = Server((options.bind, options.port), Connection)
     server.store, server.process = store, bson.ObjectId()
+    # The first process of a container is ended by no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

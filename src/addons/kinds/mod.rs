@@ -3,6 +3,7 @@
 //! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
 //! "does a login succeed?", the only thing here that touches the network.
 
+mod mongodb;
 mod postgres;
 
 use std::fmt::Write;
@@ -11,10 +12,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::secrets::Password;
+use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
 
 /// Every kind, in the order in which they are listed to people.
-pub static ALL: &[&dyn Kind] = &[&postgres::Postgres];
+pub static ALL: &[&dyn Kind] = &[&postgres::Postgres, &mongodb::Mongodb];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -32,8 +34,18 @@ pub trait Kind: Send + Sync {
     /// The port on which it listens inside its container.
     fn port(&self) -> u16;
 
+    /// Names that no addon of this kind may have: its engine's logins of that name mean something else.
+    fn reserved_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How its image is told what to become.
-    fn image_settings(&self, name: &Name) -> ImageSettings;
+    fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
+
+    /// What the file at [`ImageSettings::secret_path`] holds, where that is not the bare password.
+    fn secret_text(&self, _name: &Name, _password: &Password) -> Option<String> {
+        None
+    }
 
     /// The URL that an application is given.
     fn url(&self, access: &Access<'_>) -> String;
@@ -61,7 +73,9 @@ pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send
 pub struct ImageSettings {
     /// Environment variables. No secrets: anyone who may ask Docker can read them.
     pub env: Vec<(&'static str, String)>,
-    /// Where in the container the password file is.
+    /// Arguments for the image's entry point, before those of the configuration. No secrets either.
+    pub args: Vec<String>,
+    /// Where in the container the file with the secret is.
     pub secret_path: &'static str,
     /// Where in the container the data are. Images have moved this from one version to the next: the first of
     /// these that the image declares as a volume is meant, else the first.

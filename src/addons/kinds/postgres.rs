@@ -7,6 +7,7 @@ use tokio_postgres::NoTls;
 
 use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
 use crate::addons::secrets::Password;
+use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
 
 /// The kind `postgres`.
@@ -25,7 +26,7 @@ impl Kind for Postgres {
         5432
     }
 
-    fn image_settings(&self, name: &Name) -> ImageSettings {
+    fn image_settings(&self, name: &Name, _plan: &Plan) -> ImageSettings {
         let env = vec![
             ("POSTGRES_USER", name.to_string()),
             ("POSTGRES_DB", name.to_string()),
@@ -35,7 +36,7 @@ impl Kind for Postgres {
         ];
         // From 18 on the volume is one level up, with the data in a directory named by the major version.
         let volume_paths = &["/var/lib/postgresql/data", "/var/lib/postgresql"];
-        ImageSettings { env, secret_path: SECRET_PATH, volume_paths }
+        ImageSettings { env, args: vec![], secret_path: SECRET_PATH, volume_paths }
     }
 
     fn url(&self, access: &Access<'_>) -> String {
@@ -122,7 +123,7 @@ mod tests {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
         let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 5432 };
         let client = format!("{:?}", Postgres.client(&access));
-        let env = format!("{:?}", Postgres.image_settings(&name).env);
+        let env = format!("{:?}", Postgres.image_settings(&name, &Plan::default()).env);
         assert!(!client.contains("sesame") && !env.contains("sesame"));
     }
 }

@@ -38,6 +38,10 @@ pub async fn create(
         .map_err(|error| ApiError::malformed(format!("the body cannot be read: {error}"), WHAT_TO_SEND))?;
     let name = parse_name(&request.name)?;
     let (kind, config) = api.kind(&request.kind)?;
+    if kind.reserved_names().contains(&name.as_str()) {
+        let message = format!("{name} is nobody's name in {}", kind.name());
+        return Err(ApiError::invalid("reserved_name", message, "take another name"));
+    }
     let plan = api.plan(request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
     if api.store.addon(&name)?.is_some() {
         return Err(crate::addons::store::StoreError::Exists(name).into());

@@ -186,6 +186,18 @@ impl Writer {
         self.element(0x02, key, &[&len_bytes(text.len() + 1)[..], text.as_bytes(), b"\0"].concat())
     }
 
+    pub(crate) fn binary(self, key: &str, bytes: &[u8]) -> Self {
+        self.element(0x05, key, &[&len_bytes(bytes.len())[..], b"\0", bytes].concat())
+    }
+
+    pub(crate) fn document(self, key: &str, document: Writer) -> Self {
+        self.element(0x03, key, &document.finish())
+    }
+
+    pub(crate) fn bool(self, key: &str, value: bool) -> Self {
+        self.element(0x08, key, &[value.into()])
+    }
+
     /// The whole document.
     pub(crate) fn finish(self) -> BytesMut {
         let mut document = BytesMut::with_capacity(self.elements.len() + 5);
@@ -296,11 +308,17 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        let bytes = Writer::new().string("s", "text").double("d", 1.0).int("n", -7).finish();
+        let inner = Writer::new().int("n", -7);
+        let written = Writer::new().string("s", "text").binary("b", b"\0\x01").document("d", inner);
+        let bytes = written.double("ok", 1.0).bool("t", true).finish();
         let (document, len) = Document::at_front(&bytes).unwrap();
         assert_eq!(len, bytes.len());
-        let elements: Vec<_> = document.elements().map(|element| element.unwrap().value).collect();
-        assert_eq!(elements, [Value::String(b"text"), Value::Other, Value::Int(-7)]);
+        let elements: Vec<_> = document.elements().map(Result::unwrap).collect();
+        assert_eq!(elements[0], Element { key: b"s", value: Value::String(b"text") });
+        assert_eq!(elements[1], Element { key: b"b", value: Value::Binary(b"\0\x01") });
+        let Value::Document(inner) = elements[2].value else { panic!("{:?}", elements[2]) };
+        assert_eq!(inner.elements().next(), Some(Ok(Element { key: b"n", value: Value::Int(-7) })));
+        assert_eq!(elements[3..].iter().map(|element| element.key).collect::<Vec<_>>(), [&b"ok"[..], b"t"]);
     }
 
     #[test]

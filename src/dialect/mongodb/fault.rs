@@ -9,7 +9,7 @@ use crate::dialect::{NameError, Reason};
 
 /// What is wrong with the bytes of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// A ClientHello. TLS is not served on this port yet.
     Tls,
     /// An HTTP request.

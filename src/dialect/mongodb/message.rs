@@ -8,18 +8,18 @@ use super::fault::Fault;
 
 /// The header that every message begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// The whole message, with the header.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// The number that the answer has to name.
-    pub(super) request_id: i32,
+    pub(crate) request_id: i32,
     /// In which of the two ways the client speaks, and so wants to be answered.
-    pub(super) family: Family,
+    pub(crate) family: Family,
 }
 
 /// The two ways in which a command can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     /// OP_MSG, since version 3.6.
     Msg,
     /// OP_QUERY to a collection `$cmd`: what many drivers still begin with, for servers before 3.6.
@@ -27,10 +27,10 @@ pub(super) enum Family {
 }
 
 impl Header {
-    pub(super) const LEN: usize = 16;
+    pub(crate) const LEN: usize = 16;
 
     /// The header at the front of `input`; `None` if it is not there yet.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, Fault> {
+    pub(crate) fn parse(input: &[u8]) -> Result<Option<Self>, Fault> {
         // The server looks for HTTP too: it says so to whoever tries it with a browser.
         if input.starts_with(b"GET ") {
             return Err(Fault::Http);
@@ -54,7 +54,7 @@ impl Header {
 }
 
 /// The command that a whole message carries.
-pub(super) fn command(family: Family, message: &[u8]) -> Result<Document<'_>, Fault> {
+pub(crate) fn command(family: Family, message: &[u8]) -> Result<Document<'_>, Fault> {
     let body = message.get(Header::LEN..).unwrap_or_default();
     match family {
         Family::Msg => command_of_msg(body),
@@ -131,7 +131,7 @@ fn is_tls(input: &[u8]) -> bool {
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
-pub(super) const OP_MSG: i32 = 2013;
+pub(crate) const OP_MSG: i32 = 2013;
 
 /// The first byte of the flags has it.
 const CHECKSUM_PRESENT: u8 = 1;

@@ -5,10 +5,10 @@
 //! it came. Known differences to a server: a first command that says no name is refused, where a server would answer
 //! it; and so is a first message of more than 16 KiB, which no driver sends.
 
-mod bson;
+pub(crate) mod bson;
 mod fault;
 mod login;
-mod message;
+pub(crate) mod message;
 mod refusal;
 
 use bytes::{Bytes, BytesMut};

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
+use pierhead::dialect::mongodb::FirstMessage;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
 use pierhead::dialect::redis::FirstCommands;
 use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Reason, Refusal, Speaks, Step, mysql, nats};
@@ -29,6 +30,9 @@ const REDIS_CLI: &[u8] = include_bytes!("../tests/corpus/redis/redis-cli-7.0.bin
 const IOREDIS: &[u8] = include_bytes!("../tests/corpus/redis/ioredis-6.0.bin");
 const NODE_REDIS: &[u8] = include_bytes!("../tests/corpus/redis/node-redis-6.3.bin");
 const PASSWORD_ONLY: &[u8] = include_bytes!("../tests/corpus/redis/redis-py-8.1-password-only.bin");
+const PYMONGO: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-data.bin");
+const PYMONGO_MONITOR: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-monitor.bin");
+const NODE_MONGODB: &[u8] = include_bytes!("../tests/corpus/mongodb/node-mongodb-7.9-data.bin");
 
 /// One connection: a fresh dialect and buffer, as in the edge. The last turn must decide.
 fn identify(mut dialect: impl Dialect, turns: &[&[u8]]) -> Step {
@@ -186,5 +190,20 @@ fn first_words(speaks: &Speaks, said: &[u8]) -> Step {
     }
 }
 
-criterion_group!(benches, startup, refusal, key_watch, mysql, redis, brokers);
+fn mongodb(c: &mut Criterion) {
+    let mut group = c.benchmark_group("mongodb/identify");
+    group.bench_function("op_msg_login", |b| b.iter(|| identify(FirstMessage::new(), &[PYMONGO])));
+    group.bench_function("op_query_login", |b| b.iter(|| identify(FirstMessage::new(), &[NODE_MONGODB])));
+    group.bench_function("app_name", |b| b.iter(|| identify(FirstMessage::new(), &[PYMONGO_MONITOR])));
+    let (header, body) = PYMONGO.split_at(16);
+    group.bench_function("header_and_body", |b| b.iter(|| identify(FirstMessage::new(), &[header, body])));
+    group.finish();
+    let mut dialect = FirstMessage::new();
+    assert!(matches!(dialect.step(&mut BytesMut::from(PYMONGO)), Step::Identified(_)));
+    let blog = Name::parse("blog").expect("a name");
+    let refusal = Refusal::of(&blog, Reason::Starting, "");
+    c.bench_function("mongodb/refuse/starting", |b| b.iter(|| dialect.refuse(black_box(&refusal))));
+}
+
+criterion_group!(benches, startup, refusal, key_watch, mysql, redis, brokers, mongodb);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ use pierhead::config::Config;
 use pierhead::dialect::{Dialect, Protocol, Reason, Recognised, Speaks, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 /// What is spoken on a port with this list.
 fn speaks(list: &str) -> Speaks {
@@ -60,8 +61,14 @@ fn decided(dialect: &mut dyn Dialect, input: &mut BytesMut) -> Option<Result<Pro
 }
 
 /// The protocols that can share a port.
-const ALL: [Protocol; 5] =
-    [Protocol::Postgres, Protocol::Redis, Protocol::Mqtt, Protocol::Memcached, Protocol::Tls];
+const ALL: [Protocol; 6] = [
+    Protocol::Postgres,
+    Protocol::Redis,
+    Protocol::Mongodb,
+    Protocol::Mqtt,
+    Protocol::Memcached,
+    Protocol::Tls,
+];
 
 #[test]
 fn every_client_finds_its_dialect_in_a_few_bytes() {
@@ -79,8 +86,8 @@ fn every_client_finds_its_dialect_in_a_few_bytes() {
         }
         for stranger in [
             &b"GET / HTTP/1.1\r\n"[..],
-            b"\x16\x02",
-            b"\0\x01\0\0",
+            b"\x16\x02\x03",
+            b"\0\x01\0\x01",
             b"\0\0\0\x10\0\x12",
             b"\x80\x0a",
             b"\x10\x10\0\x04AMQP",
@@ -99,6 +106,8 @@ proptest! {
         first in prop_oneof![
             vec(any::<u8>(), 0..40),
             vec(prop_oneof![Just(0), Just(3), Just(0x16), Just(0x04), Just(0xd2), Just(b'*'), Just(b'1'), Just(0x80), Just(0x20)], 0..12),
+            (vec(prop_oneof![Just(0), Just(3), Just(7), Just(0x16), Just(0x80)], 4), any::<[u8; 8]>(), select(vec![2004u32, 2013]))
+                .prop_map(|(len, ids, opcode)| [&len[..], &ids, &opcode.to_le_bytes()].concat()),
         ],
     ) {
         let mut owners = 0;

@@ -20,6 +20,8 @@ mod end_to_end {
     mod load;
     mod logins;
     mod memcached;
+    mod mongodb;
+    mod mongodb_engine;
     mod mqtt;
     mod mqtt_tls;
     mod mysql;

@@ -5,6 +5,7 @@
 
 mod by;
 pub mod memcached;
+pub mod mongodb;
 pub mod mqtt;
 pub mod mysql;
 mod name;
@@ -37,6 +38,8 @@ pub enum Protocol {
     Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
+    /// MongoDB, OP_MSG and OP_QUERY.
+    Mongodb,
     /// NATS.
     Nats,
     /// MQTT 3.1, 3.1.1 and 5.
@@ -55,6 +58,7 @@ impl Protocol {
         Protocol::Postgres,
         Protocol::Mysql,
         Protocol::Redis,
+        Protocol::Mongodb,
         Protocol::Nats,
         Protocol::Mqtt,
         Protocol::Memcached,
@@ -68,6 +72,7 @@ impl Protocol {
             Protocol::Postgres => "postgres",
             Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
+            Protocol::Mongodb => "mongodb",
             Protocol::Nats => "nats",
             Protocol::Mqtt => "mqtt",
             Protocol::Memcached => "memcached",
@@ -82,6 +87,7 @@ impl Protocol {
             Protocol::Postgres => Some(5432),
             Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
+            Protocol::Mongodb => Some(27017),
             Protocol::Nats => Some(4222),
             Protocol::Mqtt => Some(1883),
             Protocol::Memcached => Some(11211),
@@ -97,6 +103,7 @@ impl Protocol {
             Protocol::Mqtt => Some(b"mqtt"),
             Protocol::Mysql
             | Protocol::Redis
+            | Protocol::Mongodb
             | Protocol::Nats
             | Protocol::Memcached
             | Protocol::Tls
@@ -110,6 +117,7 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(postgres::recognise),
             Protocol::Redis => Some(redis::recognise),
+            Protocol::Mongodb => Some(mongodb::recognise),
             Protocol::Mqtt => Some(mqtt::recognise),
             Protocol::Memcached => Some(memcached::recognise),
             Protocol::Tls => Some(tls::recognise),
@@ -151,6 +159,8 @@ pub enum Speaks {
     Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
+    /// MongoDB.
+    Mongodb,
     /// NATS, and what its greeting says.
     Nats(nats::Settings),
     /// MQTT.
@@ -172,6 +182,7 @@ impl Speaks {
             Speaks::Postgres(_) => Protocol::Postgres,
             Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
+            Speaks::Mongodb => Protocol::Mongodb,
             Speaks::Nats(_) => Protocol::Nats,
             Speaks::Mqtt => Protocol::Mqtt,
             Speaks::Memcached => Protocol::Memcached,
@@ -195,6 +206,7 @@ impl Speaks {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
             Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
+            Speaks::Mongodb => Box::new(mongodb::FirstMessage::new()),
             Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
             Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),
             Speaks::Memcached => Box::new(memcached::FirstRequests::new()),

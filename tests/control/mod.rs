@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -224,7 +225,8 @@ impl Pierhead {
         self.try_sql(name, sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log_text()))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The command line on this Pierhead, to be run otherwise.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pierhead"));
         command.args(args.iter().take_while(|arg| **arg != "--"));
         command.arg("--config").arg(self.config()).args(args.iter().skip_while(|arg| **arg != "--"));
@@ -306,6 +308,12 @@ pub fn free_ports(first: u16, count: u16) -> u16 {
     let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut firsts = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
     firsts.find(|first| (0..count).all(|n| is_free(first + n))).unwrap()
+}
+
+/// A port for a further listener, which no other test of this process is given.
+pub fn further_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    free_ports((std::process::id() as u16 % 10_000) + TAKEN.fetch_add(17, Ordering::Relaxed), 1)
 }
 
 /// Runs the Docker command line, which must succeed.

@@ -56,16 +56,26 @@ pub fn redis_cli(host: &str, port: u16, name: &str, password: &str) -> Program {
     Program(command)
 }
 
+/// mongosh, to run this.
+pub fn mongosh(url: &str, script: &str) -> Program {
+    let mut command = Command::new(Path::new(&node_modules()).join(".bin/mongosh"));
+    // It keeps a history and logs there.
+    command.env("HOME", std::env::temp_dir()).args([url, "--quiet", "--norc", "--eval", script]);
+    Program(command)
+}
+
 /// A script of tests/clients, with the interpreter and the libraries that scripts/test has installed.
 pub fn script(name: &str) -> Program {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
-    let mut command = if name.ends_with(".py") {
-        Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
-    } else {
-        let mut node = Command::new("node");
-        node.env("NODE_PATH", node_modules());
-        node
+    let extension = path.extension().unwrap_or_default().to_str();
+    let mut command = match extension {
+        Some("py") => {
+            Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
+        }
+        Some("php") => Command::new("php"),
+        _ => Command::new("node"),
     };
+    command.env("NODE_PATH", node_modules());
     command.arg(path);
     Program(command)
 }

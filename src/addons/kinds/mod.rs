@@ -4,6 +4,7 @@
 //! "does a login succeed?", the only thing here that touches the network.
 
 mod memcached;
+mod mongodb;
 mod mosquitto;
 mod mysql;
 mod nats;
@@ -28,6 +29,7 @@ pub static ALL: &[&dyn Kind] = &[
     &mysql::MYSQL,
     &redis::REDIS,
     &redis::VALKEY,
+    &mongodb::Mongodb,
     &nats::Nats,
     &mosquitto::Mosquitto,
     &memcached::Memcached,

@@ -4,15 +4,18 @@
 //! out go Docker calls that make it so. The decisions are in [`lifecycle`], which knows no IO; everything
 //! else here only reads or carries out.
 
+pub mod apps;
 mod crash;
 pub mod kinds;
 pub mod lifecycle;
 pub mod provision;
+mod random_name;
 pub mod secrets;
 pub mod store;
 
 use crate::dialect::{Name, Protocol};
 use lifecycle::Life;
+pub use random_name::random_name;
 
 /// Milliseconds since 1970, UTC.
 pub type UnixMs = i64;

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::Failure;
+use crate::addons::apps::Prefix;
 use crate::config::{Config, LogFormat, Millis};
 use crate::control::check_kinds;
 use crate::dialect::{Name, Protocol};
@@ -66,8 +67,8 @@ pub enum Verb {
     Create {
         /// The engine, such as `postgres`
         kind: String,
-        /// Its name: a-z, then a-z, 0-9 and '-', at most 32
-        name: Name,
+        /// Its name: a-z, then a-z, 0-9 and '-', at most 32 [default: one is made up]
+        name: Option<Name>,
         /// How large it may be: a [plan.NAME] of the configuration
         #[arg(long)]
         plan: Option<String>,
@@ -128,6 +129,18 @@ pub enum Verb {
         #[arg(long, value_name = "LINES")]
         tail: Option<u32>,
     },
+    /// Show what has happened to an addon, or to all of them
+    #[command(after_help = "Example: pierhead events blog --follow")]
+    Events {
+        /// The addon [default: all]
+        name: Option<Name>,
+        /// Go on with what happens from now on
+        #[arg(short, long)]
+        follow: bool,
+        /// Begin with so many of those that have happened already
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        tail: u32,
+    },
     /// Run the engine's own client on an addon
     #[command(after_help = "Example: pierhead connect blog -- -c 'SELECT version()'")]
     Connect {
@@ -142,12 +155,45 @@ pub enum Verb {
     Destroy {
         /// The addon
         name: Name,
-        /// Do not ask for the name again
+        /// Do not ask for the name again, and take it away from apps that use it
         #[arg(long)]
         force: bool,
         /// How to wait for it
         #[command(flatten)]
         wait: WaitArgs,
+    },
+    /// Tell an app about an addon: its URL becomes a variable of the app's
+    #[command(after_help = "Example: pierhead attach blog --app shop --as BLUE; pierhead env --app shop")]
+    Attach(Attachment),
+    /// Take an addon away from an app
+    #[command(after_help = "Example: pierhead detach blog --app shop")]
+    Detach(Attachment),
+    /// Make an attached addon the one that an app finds in the plain variable, such as DATABASE_URL
+    #[command(after_help = "Example: pierhead promote blog --app shop")]
+    Promote {
+        /// The addon
+        name: Name,
+        /// The app
+        #[arg(long)]
+        app: Name,
+    },
+    /// List apps and what is attached to them
+    #[command(after_help = "Example: pierhead apps")]
+    Apps,
+    /// Print the variables of an app, with passwords
+    #[command(
+        after_help = "Example: eval \"$(pierhead env --app shop)\"\n         docker run --env-file <(pierhead env --app shop --format docker) ..."
+    )]
+    Env {
+        /// The app
+        #[arg(long)]
+        app: Name,
+        /// For whom
+        #[arg(long, value_enum, default_value_t)]
+        format: EnvFormat,
+        /// The host in the URLs [default: public_host of the configuration, or this host]
+        #[arg(long)]
+        host: Option<String>,
     },
     /// List the routes of the edge: addons, and labelled containers that were started by others
     #[command(after_help = "Example: pierhead routes")]
@@ -164,6 +210,12 @@ pub enum Verb {
     /// Look whether this host has what Pierhead needs, and what to do where it has not
     #[command(after_help = "Example: pierhead doctor")]
     Doctor,
+    /// Print a script that lets a shell complete what is typed
+    #[command(after_help = "Example: pierhead completion bash >/etc/bash_completion.d/pierhead")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Check a configuration without using it
     #[command(after_help = "Example: pierhead check-config pierhead.toml")]
     CheckConfig {
@@ -180,6 +232,33 @@ pub struct Change {
     /// How to wait for it.
     #[command(flatten)]
     pub wait: WaitArgs,
+}
+
+/// An addon as an app uses it.
+#[derive(Debug, Args)]
+pub struct Attachment {
+    /// The addon
+    pub name: Name,
+    /// The app; it need not exist anywhere else
+    #[arg(long)]
+    pub app: Name,
+    /// The name under which: BLUE makes BLUE_DATABASE_URL [default: the plain variable]
+    #[arg(long = "as", value_name = "PREFIX")]
+    pub prefix: Option<Prefix>,
+}
+
+/// For whom variables are printed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum EnvFormat {
+    /// Lines that a shell can run
+    #[default]
+    Shell,
+    /// A .env file
+    Dotenv,
+    /// A file for `docker run --env-file`
+    Docker,
+    /// A JSON object
+    Json,
 }
 
 /// Whether and how long to wait.
@@ -252,7 +331,9 @@ mod tests {
     fn wrong_words_are_refused() {
         for line in [
             "create postgres Blog",
-            "create postgres",
+            "create",
+            "attach blog",
+            "attach blog --app shop --as blue",
             "wait blog --timeout 5",
             "explain x --protocol odd",
             "connect blog -c x",

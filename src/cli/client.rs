@@ -48,6 +48,11 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new()).await
     }
 
+    /// `DELETE` that is answered with nothing.
+    pub async fn delete_only(&self, path: &str) -> Result<(), Failure> {
+        checked(self.request(Method::DELETE, path, Bytes::new()).await?).await.map(drop)
+    }
+
     /// `GET`, with the answer's body as it arrives.
     pub async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
         Ok(checked(self.request(Method::GET, path, Bytes::new()).await?).await?.into_body())

@@ -4,10 +4,12 @@
 //! 1 failed, 2 wrong usage, 3 not found, 4 conflict, 5 timed out. Nothing here knows more than the API tells,
 //! but `connect` (runs a client), `check-config`, and `doctor` where no Pierhead is running.
 
+mod apps;
 mod args;
 mod client;
 mod connect;
 mod doctor;
+mod events;
 mod failure;
 mod show;
 mod verbs;
@@ -15,7 +17,7 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 pub use args::{Cli, Globals, Verb};
 use client::Client;
@@ -37,6 +39,10 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
     let Cli { globals, verb } = cli;
     match verb {
         Verb::Serve => Ok(serve(globals.checked_config()?)),
+        Verb::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pierhead", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::CheckConfig { file } => verbs::check_config(globals, file),
         Verb::Doctor => block_on(doctor::doctor(&globals)),
         verb => {

@@ -6,7 +6,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::Failure;
-use crate::control::api::types::{AddonView, Check, CheckStatus, Connections, RouteView};
+use crate::control::api::types::{
+    AddonView, AttachmentView, Check, CheckStatus, Connections, EventView, RouteView,
+};
 
 /// Prints a line, or several.
 pub fn line(text: &str) -> Result<(), Failure> {
@@ -26,6 +28,12 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Prints an answer for programs.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    line(&text)
+}
+
+/// The same on one line, for what has no end.
+pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::failed(error.to_string()))?;
     line(&text)
 }
 
@@ -70,6 +78,45 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         table.add_row([key.to_owned(), value]);
     }
     print(table)
+}
+
+/// What apps use, one attachment a line.
+pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
+    let mut table = table(&["APP", "VARIABLE", "ADDON"]);
+    for attachment in attachments {
+        table.add_row([
+            attachment.app.to_string(),
+            attachment.variable.clone(),
+            attachment.addon.to_string(),
+        ]);
+    }
+    print(table)
+}
+
+/// What has happened, the latest last.
+pub fn events(events: &[EventView]) -> Result<(), Failure> {
+    let mut table = table(&["TIME", "ADDON", "FROM", "TO", "NOTE"]);
+    for event in events {
+        table.add_row([
+            to_the_second(&event.at),
+            event.addon.to_string(),
+            event.from.clone(),
+            event.to.clone(),
+            event.note.clone(),
+        ]);
+    }
+    print(table)
+}
+
+/// One event, on a line of its own.
+pub fn event(event: &EventView) -> Result<(), Failure> {
+    let change = match event.from.as_str() {
+        "" => event.to.clone(),
+        from if from == event.to => event.to.clone(),
+        from => format!("{from} -> {}", event.to),
+    };
+    let note = if event.note.is_empty() { String::new() } else { format!(": {}", event.note) };
+    line(&format!("{}  {}  {change}{note}", to_the_second(&event.at), event.addon))
 }
 
 /// Routes, one a line.

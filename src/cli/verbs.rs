@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, connect, show};
+use super::{Failure, Globals, Verb, apps, connect, events, show};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, CreateRequest, Explanation, RouteList, Status, UrlView,
@@ -20,15 +20,8 @@ use crate::dialect::{Name, Protocol};
 pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Create { kind, name, plan, no_wait, timeout } => {
-            create(
-                client,
-                CreateRequest { kind, name: name.to_string(), plan },
-                &name,
-                no_wait,
-                timeout,
-                json,
-            )
-            .await?;
+            let name = name.map(|name| name.to_string());
+            create(client, &CreateRequest { kind, name, plan }, no_wait, timeout, json).await?;
         }
         Verb::List => list(client, json).await?,
         Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
@@ -38,24 +31,32 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
         Verb::Restart(change) => want(client, &change.name, "/restart", change.wait, json).await?,
         Verb::Logs { name, follow, tail } => logs(client, &name, follow, tail).await?,
+        Verb::Events { name, follow, tail } => {
+            events::events(client, name.as_ref(), follow, tail, json).await?
+        }
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
+        Verb::Attach(what) => apps::attach(client, &what, json).await?,
+        Verb::Detach(what) => apps::detach(client, &what, json).await?,
+        Verb::Promote { name, app } => apps::promote(client, &name, &app, json).await?,
+        Verb::Apps => apps::apps(client, json).await?,
+        Verb::Env { app, format, host } => apps::env(client, &app, format, host.as_deref(), json).await?,
         Verb::Routes => routes(client, json).await?,
         Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
-        Verb::Serve | Verb::Doctor | Verb::CheckConfig { .. } => {}
+        Verb::Serve | Verb::Doctor | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn create(
     client: &Client,
-    request: CreateRequest,
-    name: &Name,
+    request: &CreateRequest,
     no_wait: bool,
     timeout: Millis,
     json: bool,
 ) -> Result<(), Failure> {
-    let addon: AddonView = client.send("/v1/addons", &request).await?;
+    let addon: AddonView = client.send("/v1/addons", request).await?;
+    let name = &addon.name;
     if no_wait {
         if json {
             return show::json(&addon);
@@ -136,7 +137,8 @@ async fn destroy(
     if !force {
         confirm(name)?;
     }
-    let addon: AddonView = client.delete(&path(name, "")).await?;
+    let force = if force { "?force=true" } else { "" };
+    let addon: AddonView = client.delete(&path(name, force)).await?;
     if wait.no_wait {
         return if json { show::json(&addon) } else { Ok(()) };
     }
@@ -212,7 +214,7 @@ fn path(name: &Name, rest: &str) -> String {
 }
 
 /// For the value of a query: everything but letters and digits as `%XX`.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() {
             out.push(byte.into());

@@ -3,6 +3,8 @@
 //! In come changes of rows; each is one transaction that is on the disk when the call returns, because Docker is
 //! only told to do what the store already says. Calls block for as long as the disk takes.
 
+mod apps;
+mod events;
 mod row;
 mod schema;
 
@@ -12,15 +14,20 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Transaction};
+use tokio::sync::watch;
 
-use super::{Addon, UnixMs, now_ms};
+pub use self::apps::AttachError;
+pub use self::events::Event;
+use super::{Addon, now_ms};
 use crate::dialect::Name;
 
 /// The rows of all addons.
 pub struct Store {
     connection: Mutex<Connection>,
     instance: String,
+    /// How often something has been written.
+    commits: watch::Sender<u64>,
     /// Held for as long as the store is open: two Pierheads on one directory would undo each other's work.
     _lock: File,
 }
@@ -67,19 +74,6 @@ pub enum StoreError {
     },
 }
 
-/// A change of an addon's state, or a note about it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// When.
-    pub at: UnixMs,
-    /// The state before.
-    pub from: String,
-    /// The state after.
-    pub to: String,
-    /// Why, if there is a reason.
-    pub note: String,
-}
-
 impl Store {
     /// Opens the store below `data_dir`, which is made if it is missing, and brings its format up to date.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
@@ -92,7 +86,12 @@ impl Store {
         // The directory entry of a new file must survive a power failure as its contents do.
         File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
         let instance = schema::instance(&connection)?;
-        Ok(Store { connection: Mutex::new(connection), instance, _lock: lock })
+        Ok(Store {
+            connection: Mutex::new(connection),
+            instance,
+            commits: watch::Sender::new(0),
+            _lock: lock,
+        })
     }
 
     /// The random identity of this installation: what Docker objects of Pierhead's are labelled with.
@@ -117,29 +116,14 @@ impl Store {
                 return Err(StoreError::Exists(addon.name.clone()));
             }
             row::insert(transaction, addon)?;
-            let to = addon.life.state.to_string();
-            let event = Event { at: addon.created_at, from: String::new(), to, note: "created".into() };
-            add_event(transaction, &addon.name, &event)
+            events::add(transaction, &Event::created(addon))
         })
     }
 
     /// Changes an addon and returns it as it is then; `None` if there is none. `change` sees the row as it is now,
     /// not as somebody read it earlier. A change of state is kept as an event.
     pub fn change(&self, name: &Name, change: impl FnOnce(&mut Addon)) -> Result<Option<Addon>, StoreError> {
-        self.transaction(|transaction| {
-            let Some(before) = row::one(transaction, name)? else { return Ok(None) };
-            let mut after = before.clone();
-            change(&mut after);
-            if after == before {
-                return Ok(Some(before));
-            }
-            after.updated_at = now_ms();
-            row::update(transaction, &after)?;
-            if let Some(event) = event(&before, &after) {
-                add_event(transaction, name, &event)?;
-            }
-            Ok(Some(after))
-        })
+        self.transaction(|transaction| change_in(transaction, name, change))
     }
 
     /// Removes the row of an addon of which nothing else is left. Its history stays.
@@ -147,34 +131,32 @@ impl Store {
         self.transaction(|transaction| {
             let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
-            let from = addon.life.state.to_string();
-            let event = Event { at: now_ms(), from, to: "destroyed".into(), note: String::new() };
-            add_event(transaction, name, &event)
+            apps::remove_of(transaction, name)?;
+            events::add(transaction, &Event::forgotten(&addon))
         })
     }
 
-    /// The latest `count` events of an addon, the latest last. Those of an earlier addon of that name are among them.
-    pub fn events(&self, name: &Name, count: u32) -> Result<Vec<Event>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(
-            "SELECT at, from_state, to_state, note FROM events WHERE addon = ?1 ORDER BY id DESC LIMIT ?2",
-        )?;
-        let events = statement.query_map(params![name.as_str(), count], |row| {
-            Ok(Event { at: row.get(0)?, from: row.get(1)?, to: row.get(2)?, note: row.get(3)? })
-        })?;
-        let mut events = events.collect::<Result<Vec<_>, _>>()?;
-        events.reverse();
-        Ok(events)
+    /// What has happened, the latest last: at most the latest `count` events behind the one numbered `after`, of one
+    /// name or of all. Those of an earlier addon of that name are among them.
+    pub fn events(&self, name: Option<&Name>, after: i64, count: u32) -> Result<Vec<Event>, StoreError> {
+        events::latest(&self.connection(), name, after, count)
     }
 
-    fn transaction<T>(
+    /// Tells whenever something has been written.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+
+    fn transaction<T, E: From<rusqlite::Error>>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
         let result = work(&transaction)?;
         transaction.commit()?;
+        drop(connection);
+        self.commits.send_modify(|count| *count += 1);
         Ok(result)
     }
 
@@ -184,30 +166,23 @@ impl Store {
     }
 }
 
-fn event(before: &Addon, after: &Addon) -> Option<Event> {
-    let (from, to) = (&before.life, &after.life);
-    let mut note = to.reason.clone().unwrap_or_default();
-    if from.desired != to.desired {
-        note = format!("wanted {}", to.desired.as_str());
+fn change_in(
+    transaction: &Transaction<'_>,
+    name: &Name,
+    change: impl FnOnce(&mut Addon),
+) -> Result<Option<Addon>, StoreError> {
+    let Some(before) = row::one(transaction, name)? else { return Ok(None) };
+    let mut after = before.clone();
+    change(&mut after);
+    if after == before {
+        return Ok(Some(before));
     }
-    // A reason that is given again at every retry is one event.
-    if from.state == to.state && from.desired == to.desired && from.reason == to.reason {
-        return None;
+    after.updated_at = now_ms();
+    row::update(transaction, &after)?;
+    if let Some(event) = Event::changed(&before, &after) {
+        events::add(transaction, &event)?;
     }
-    Some(Event { at: after.updated_at, from: from.state.to_string(), to: to.state.to_string(), note })
-}
-
-fn add_event(transaction: &Transaction<'_>, name: &Name, event: &Event) -> Result<(), StoreError> {
-    transaction.execute(
-        "INSERT INTO events (addon, at, from_state, to_state, note) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![name.as_str(), event.at, event.from, event.to, event.note],
-    )?;
-    transaction.execute(
-        "DELETE FROM events WHERE addon = ?1 AND id <= (SELECT id FROM events WHERE addon = ?1
-         ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        params![name.as_str(), EVENTS_MAX],
-    )?;
-    Ok(())
+    Ok(Some(after))
 }
 
 fn lock(data_dir: &Path) -> Result<File, StoreError> {
@@ -220,9 +195,6 @@ fn lock(data_dir: &Path) -> Result<File, StoreError> {
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
-
-/// Events that are kept of one name.
-const EVENTS_MAX: u32 = 200;
 
 #[cfg(test)]
 mod tests;

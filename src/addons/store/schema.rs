@@ -8,7 +8,8 @@ use super::StoreError;
 
 /// Each entry brings the format one version further; `user_version` counts those that were applied. Entries are
 /// never changed once released, only added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL
@@ -40,7 +41,19 @@ const MIGRATIONS: &[&str] = &["
         note       TEXT NOT NULL
     ) STRICT;
     CREATE INDEX events_of_addon ON events (addon, id);
-    "];
+    ",
+    "
+    CREATE TABLE attachments (
+        app        TEXT NOT NULL,
+        variable   TEXT NOT NULL,     -- in which the app is told the URL
+        prefix     TEXT,              -- what stands before the kind's own variable, if anything does
+        addon      TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (app, variable)
+    ) STRICT;
+    CREATE INDEX attachments_of_addon ON attachments (addon);
+    ",
+];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -62,7 +62,7 @@ fn a_second_addon_of_a_name_changes_nothing() {
     let other = Addon { image: "other".into(), ..addon("blog") };
     assert!(matches!(store.create(&other), Err(StoreError::Exists(name)) if name.as_str() == "blog"));
     assert_eq!(store.addons().unwrap(), [addon("blog")]);
-    assert_eq!(store.events(&other.name, 10).unwrap().len(), 1);
+    assert_eq!(store.events(Some(&other.name), 0, 10).unwrap().len(), 1);
 }
 
 #[test]
@@ -74,14 +74,17 @@ fn changes_of_state_are_events() {
     store.change(&name, |addon| addon.life.state = State::Provisioning(Step::Image)).unwrap();
     store.change(&name, |addon| addon.life.attempts = 7).unwrap();
     store.change(&name, |addon| addon.life.desired = Desired::Stopped).unwrap();
-    let events = store.events(&name, 2).unwrap();
+    let events = store.events(Some(&name), 0, 2).unwrap();
     assert_eq!((events[0].from.as_str(), events[0].to.as_str()), ("waiting", "provisioning:image"));
     assert_eq!(events[1].note, "wanted stopped");
-    for since in 0..2 * i64::from(EVENTS_MAX) {
+    store.create(&addon("shop")).unwrap();
+    let latest = store.events(None, events[0].id, 10).unwrap();
+    assert_eq!((&latest[0], latest[1].addon.as_str(), latest.len()), (&events[1], "shop", 2));
+    for since in 0..2 * i64::from(events::EVENTS_MAX) {
         let state = if since % 2 == 0 { State::Ready } else { State::Stopped };
         store.change(&name, |addon| addon.life.state = state).unwrap();
     }
-    assert_eq!(store.events(&name, 10_000).unwrap().len(), EVENTS_MAX as usize);
+    assert_eq!(store.events(Some(&name), 0, 10_000).unwrap().len(), events::EVENTS_MAX as usize);
 }
 
 #[test]

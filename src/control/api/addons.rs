@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::types::{AddonList, AddonView, Connections, CreateRequest, UrlView};
-use super::{Api, ApiError, BODY_MAX, parse_name, rfc3339};
+use super::{Api, ApiError, parse_body, parse_name, rfc3339};
 use crate::addons::kinds::{self, Access, Kind};
 use crate::addons::lifecycle::{Desired, Failure, Life};
-use crate::addons::{Addon, now_ms};
+use crate::addons::{Addon, now_ms, random_name};
 use crate::config::KindConfig;
 use crate::dialect::Name;
 
@@ -30,14 +30,12 @@ pub async fn create(
     State(api): State<Arc<Api>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<AddonView>), ApiError> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(BODY_MAX),
-        _ => ApiError::malformed("the request's body did not arrive whole", WHAT_TO_SEND),
-    })?;
-    let request: CreateRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::malformed(format!("the body cannot be read: {error}"), WHAT_TO_SEND))?;
-    let name = parse_name(&request.name)?;
+    let request: CreateRequest = parse_body(body, WHAT_TO_SEND)?;
     let (kind, config) = api.kind(&request.kind)?;
+    let name = match &request.name {
+        Some(name) => parse_name(name)?,
+        None => api.free_name()?,
+    };
     if kind.reserved_names().contains(&name.as_str()) {
         let message = format!("{name} is nobody's name in {}", kind.name());
         return Err(ApiError::invalid("reserved_name", message, "take another name"));
@@ -81,9 +79,28 @@ pub async fn info(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answ
     Ok(Json(api.view(&api.addon(&name)?)))
 }
 
-/// `DELETE /v1/addons/{name}`
-pub async fn destroy(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<AddonView> {
-    api.want(&name, Desired::Destroyed)
+/// What can be asked of `DELETE /v1/addons/{name}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestroyQuery {
+    /// Whether apps that use it are to lose it.
+    #[serde(default)]
+    force: bool,
+}
+
+/// `DELETE /v1/addons/{name}?force=true`
+pub async fn destroy(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    query: Result<Query<DestroyQuery>, QueryRejection>,
+) -> Answer<AddonView> {
+    let Query(query) =
+        query.map_err(|error| ApiError::malformed(error.body_text(), "send ?force=true, or nothing"))?;
+    let name = parse_name(&name)?;
+    let addon = api.store.want_destroyed(&name, query.force)?;
+    let addon = addon.ok_or_else(|| ApiError::no_addon(&name))?;
+    api.reconciler.kick(&name);
+    Ok(Json(api.view(&addon)))
 }
 
 /// `POST /v1/addons/{name}/start`
@@ -105,7 +122,7 @@ pub async fn restart(State(api): State<Arc<Api>>, Path(name): Path<String>) -> A
 #[derive(Debug, Deserialize)]
 pub struct UrlQuery {
     /// Host for the URL; none takes the configured one.
-    host: Option<String>,
+    pub(super) host: Option<String>,
 }
 
 /// `GET /v1/addons/{name}/url`
@@ -114,30 +131,7 @@ pub async fn url(
     Path(name): Path<String>,
     Query(query): Query<UrlQuery>,
 ) -> Answer<UrlView> {
-    let addon = api.addon(&name)?;
-    let password = api.provisioner.secrets().read(&addon.name).map_err(|error| {
-        let message = format!("{name} has no password yet: {error}");
-        ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
-    })?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
-    let edge = api.login_address(kind).ok_or_else(|| {
-        let message = format!("the edge does not listen for {}", addon.protocol);
-        ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
-    })?;
-    let host = query.host.or_else(|| api.config.public_host.clone()).unwrap_or_else(|| edge.ip().to_string());
-    let access = Access { name: &addon.name, password: &password, host: &host, port: edge.port() };
-    Ok(Json(UrlView {
-        url: kind.url(&access),
-        variable: kind.variable().to_owned(),
-        client: kind.client(&access),
-        client_script: kind.client_script().map(str::to_owned),
-        client_elsewhere: kind.client_elsewhere().map(str::to_owned),
-        host: host.clone(),
-        port: edge.port(),
-        name: addon.name.clone(),
-        password: password.expose().to_owned(),
-        container: addon.container_id,
-    }))
+    Ok(Json(api.url_view(&api.addon(&name)?, query.host.as_deref())?))
 }
 
 impl Api {
@@ -145,6 +139,46 @@ impl Api {
     pub(super) fn addon(&self, name: &str) -> Result<Addon, ApiError> {
         let name = parse_name(name)?;
         self.store.addon(&name)?.ok_or_else(|| ApiError::no_addon(&name))
+    }
+
+    /// How an application reaches an addon, at this host or the configured one.
+    pub(super) fn url_view(&self, addon: &Addon, host: Option<&str>) -> Result<UrlView, ApiError> {
+        let name = &addon.name;
+        let password = self.provisioner.secrets().read(name).map_err(|error| {
+            let message = format!("{name} has no password yet: {error}");
+            ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
+        })?;
+        let (kind, _) = self.kind(addon.kind.as_str())?;
+        let edge = self.login_address(kind).ok_or_else(|| {
+            let message = format!("the edge does not listen for {}", addon.protocol);
+            ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
+        })?;
+        let host = host.map(str::to_owned).or_else(|| self.config.public_host.clone());
+        let host = host.unwrap_or_else(|| edge.ip().to_string());
+        let access = Access { name, password: &password, host: &host, port: edge.port() };
+        Ok(UrlView {
+            url: kind.url(&access),
+            variable: kind.variable().to_owned(),
+            client: kind.client(&access),
+            client_script: kind.client_script().map(str::to_owned),
+            client_elsewhere: kind.client_elsewhere().map(str::to_owned),
+            host: host.clone(),
+            port: edge.port(),
+            name: name.clone(),
+            password: password.expose().to_owned(),
+            container: addon.container_id.clone(),
+        })
+    }
+
+    /// A name for an addon that nobody has named.
+    fn free_name(&self) -> Result<Name, ApiError> {
+        loop {
+            let name = random_name()
+                .map_err(|error| ApiError::unavailable("no_randomness", error.to_string(), "say a name"))?;
+            if self.store.addon(&name)?.is_none() {
+                return Ok(name);
+            }
+        }
     }
 
     fn want(&self, name: &str, desired: Desired) -> Answer<AddonView> {
@@ -165,7 +199,7 @@ impl Api {
         Ok(Json(self.view(&addon)))
     }
 
-    fn kind(&self, word: &str) -> Result<(&'static dyn Kind, &KindConfig), ApiError> {
+    pub(super) fn kind(&self, word: &str) -> Result<(&'static dyn Kind, &KindConfig), ApiError> {
         let found = kinds::find(word).zip(self.config.kinds.get(word));
         found.ok_or_else(|| {
             let known = kinds::ALL.iter().map(|kind| kind.name());
@@ -221,4 +255,5 @@ fn docker_down(failure: Failure) -> ApiError {
     )
 }
 
-const WHAT_TO_SEND: &str = r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan" may be added"#;
+const WHAT_TO_SEND: &str =
+    r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan" may be added, "name" left out"#;

@@ -33,9 +33,23 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead list` shows what there is")
     }
 
+    /// 404: nothing is attached to the app.
+    pub fn no_app(app: &Name) -> Self {
+        let message = format!("no addon is attached to an app called {app}");
+        let hint =
+            format!("`pierhead attach ADDON --app {app}` attaches one; `pierhead apps` shows what there is");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+
+    /// 404: an addon is not attached to an app, or not in that variable.
+    pub fn not_attached() -> Self {
+        let message = "there is no such attachment".to_owned();
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead apps` shows what there is")
+    }
+
     /// 404: there is no such path.
     pub fn no_path(path: &str) -> Self {
-        let hint = "see /v1/addons, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
+        let hint = "see /v1/addons, /v1/apps, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
         Self::new(StatusCode::NOT_FOUND, "no_such_path", format!("there is nothing at {path}"), hint)
     }
 

@@ -5,7 +5,9 @@
 //! that a new name is free.
 
 mod addons;
+mod apps;
 mod error;
+mod events;
 mod host;
 mod logs;
 pub mod types;
@@ -13,9 +15,11 @@ pub mod types;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::Method;
-use axum::routing::{get, post};
+use axum::http::{Method, StatusCode};
+use axum::routing::{delete, get, post};
 
 use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
@@ -64,6 +68,13 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/addons/{name}/restart", post(addons::restart))
         .route("/v1/addons/{name}/url", get(addons::url))
         .route("/v1/addons/{name}/logs", get(logs::logs))
+        .route("/v1/apps", get(apps::list))
+        .route("/v1/apps/{app}", get(apps::info))
+        .route("/v1/apps/{app}/attachments", post(apps::attach))
+        .route("/v1/apps/{app}/attachments/{variable}", delete(apps::detach))
+        .route("/v1/apps/{app}/promote", post(apps::promote))
+        .route("/v1/apps/{app}/env", get(apps::env))
+        .route("/v1/events", get(events::events))
         .route("/v1/routes", get(host::routes))
         .route("/v1/explain", get(host::explain))
         .route("/v1/doctor", get(host::doctor))
@@ -95,6 +106,19 @@ fn parse_name(text: &str) -> Result<Name, ApiError> {
             "send 1 to 32 characters: a-z first, then a-z, 0-9 and '-', such as \"blog\" or \"shop-2\"";
         ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an addon: {error}"), hint)
     })
+}
+
+/// A body that has to be JSON of this shape. The error says what to send.
+fn parse_body<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+    what_to_send: &str,
+) -> Result<T, ApiError> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(BODY_MAX),
+        _ => ApiError::malformed("the request's body did not arrive whole", what_to_send),
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiError::malformed(format!("the body cannot be read: {error}"), what_to_send))
 }
 
 /// As the API writes times.

@@ -10,8 +10,9 @@ use crate::dialect::{Name, Protocol};
 pub struct CreateRequest {
     /// The engine, such as `postgres`.
     pub kind: String,
-    /// The addon's name.
-    pub name: String,
+    /// The addon's name; none has one made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its plan; none takes the kind's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -111,6 +112,96 @@ pub struct UrlView {
     /// The container in which that program can be found if this host has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+}
+
+/// Body of `POST /v1/apps/{app}/attachments`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachRequest {
+    /// The addon.
+    pub addon: String,
+    /// What stands before its kind's own variable, such as `BLUE`; none takes that variable itself.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
+
+/// Body of `POST /v1/apps/{app}/promote`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteRequest {
+    /// The addon that is to be told in its kind's own variable.
+    pub addon: String,
+}
+
+/// An addon that an app uses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentView {
+    /// The app.
+    pub app: Name,
+    /// The environment variable in which it is told the addon's URL.
+    pub variable: String,
+    /// The addon.
+    pub addon: Name,
+}
+
+/// What an app uses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppView {
+    /// The app.
+    pub app: Name,
+    /// By variable.
+    pub attachments: Vec<AttachmentView>,
+}
+
+/// Answer of `GET /v1/apps`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppList {
+    /// By name.
+    pub apps: Vec<AppView>,
+}
+
+/// Answer of `GET /v1/apps/{app}/env`. It has passwords in it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvView {
+    /// The app.
+    pub app: Name,
+    /// By name.
+    pub variables: Vec<Variable>,
+}
+
+/// An environment variable.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value: a URL with a password.
+    pub value: String,
+    /// Whose URL.
+    pub addon: Name,
+}
+
+/// Answer of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The latest last.
+    pub events: Vec<EventView>,
+}
+
+/// A change of an addon's state, or of what is wanted of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Larger for every later one.
+    pub id: i64,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Whose.
+    pub addon: Name,
+    /// The state before; empty if there was no addon.
+    pub from: String,
+    /// The state after; `destroyed` if there is no addon any more.
+    pub to: String,
+    /// Why, or what was wanted; may be empty.
+    pub note: String,
 }
 
 /// A route of the edge.

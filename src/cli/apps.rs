@@ -1,0 +1,117 @@
+//! Apps: `attach`, `detach`, `promote`, `apps` and `env`.
+
+use super::args::{Attachment, EnvFormat};
+use super::client::Client;
+use super::verbs::escaped;
+use super::{Failure, show};
+use crate::control::api::types::{
+    AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable,
+};
+use crate::dialect::Name;
+
+/// Attaches an addon and says in which variable.
+pub async fn attach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
+    let prefix = what.prefix.as_ref().map(ToString::to_string);
+    let request = AttachRequest { addon: what.name.to_string(), prefix };
+    let path = format!("/v1/apps/{}/attachments", what.app);
+    let attached: AttachmentView = client.send(&path, &request).await?;
+    if json {
+        return show::json(&attached);
+    }
+    show::line(&format!("{} has {} from {}", attached.app, attached.variable, attached.addon))
+}
+
+/// Detaches an addon; without a name it must be the only one of its attachments to that app.
+pub async fn detach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
+    let app: AppView = client.get(&format!("/v1/apps/{}", what.app)).await?;
+    let is_meant = |variable: &str| match &what.prefix {
+        Some(prefix) => variable.starts_with(&format!("{prefix}_")),
+        None => true,
+    };
+    let of_addon = app.attachments.iter().filter(|one| one.addon == what.name && is_meant(&one.variable));
+    let variables: Vec<_> = of_addon.map(|one| one.variable.as_str()).collect();
+    let [variable] = variables[..] else {
+        let message = match variables.len() {
+            0 => format!("{} is not attached to {} so", what.name, what.app),
+            _ => format!("{} is attached to {} as {}", what.name, what.app, variables.join(" and ")),
+        };
+        return Err(Failure::failed(message).hint("say which with --as; `pierhead apps` shows what there is"));
+    };
+    client.delete_only(&format!("/v1/apps/{}/attachments/{variable}", what.app)).await?;
+    if json {
+        let gone =
+            AttachmentView { app: what.app.clone(), variable: variable.into(), addon: what.name.clone() };
+        return show::json(&gone);
+    }
+    show::line(&format!("{} has {variable} no more", what.app))
+}
+
+/// Promotes an addon and shows what the app has then.
+pub async fn promote(client: &Client, name: &Name, app: &Name, json: bool) -> Result<(), Failure> {
+    let request = PromoteRequest { addon: name.to_string() };
+    let app: AppView = client.send(&format!("/v1/apps/{app}/promote"), &request).await?;
+    if json { show::json(&app) } else { show::attachments(&app.attachments) }
+}
+
+/// Lists apps.
+pub async fn apps(client: &Client, json: bool) -> Result<(), Failure> {
+    let list: AppList = client.get("/v1/apps").await?;
+    if json {
+        return show::json(&list);
+    }
+    let all: Vec<_> = list.apps.into_iter().flat_map(|app| app.attachments).collect();
+    show::attachments(&all)
+}
+
+/// Prints the variables of an app.
+pub async fn env(
+    client: &Client,
+    app: &Name,
+    format: EnvFormat,
+    host: Option<&str>,
+    json: bool,
+) -> Result<(), Failure> {
+    let query = host.map(|host| format!("?host={}", escaped(host))).unwrap_or_default();
+    let env: EnvView = client.get(&format!("/v1/apps/{app}/env{query}")).await?;
+    if json {
+        return show::json(&env);
+    }
+    show::bytes(written(&env.variables, format).as_bytes())
+}
+
+/// Variables as a program of that kind reads them. Values are URLs: whatever is odd in a password is escaped there, so
+/// only what URLs may hold needs care.
+fn written(variables: &[Variable], format: EnvFormat) -> String {
+    let lines = variables.iter().map(|Variable { name, value, .. }| match format {
+        EnvFormat::Shell => format!("export {name}='{}'\n", value.replace('\'', "'\\''")),
+        EnvFormat::Dotenv => {
+            format!("{name}=\"{}\"\n", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"))
+        }
+        // Taken as it is, to the end of the line.
+        EnvFormat::Docker => format!("{name}={value}\n"),
+        EnvFormat::Json => String::new(),
+    });
+    if let EnvFormat::Json = format {
+        let pair = |variable: &Variable| (variable.name.clone(), variable.value.clone().into());
+        let object = serde_json::Value::Object(variables.iter().map(pair).collect());
+        return format!("{object:#}\n");
+    }
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_quoted_for_whoever_reads_them() {
+        let addon = Name::parse("blog").unwrap();
+        let variables = [Variable { name: "A_URL".into(), value: "x://a'b$c\"d".into(), addon }];
+        let as_written = |format| written(&variables, format);
+        assert_eq!(as_written(EnvFormat::Shell), "export A_URL='x://a'\\''b$c\"d'\n");
+        assert_eq!(as_written(EnvFormat::Dotenv), "A_URL=\"x://a'b\\$c\\\"d\"\n");
+        assert_eq!(as_written(EnvFormat::Docker), "A_URL=x://a'b$c\"d\n");
+        let json: serde_json::Value = serde_json::from_str(&as_written(EnvFormat::Json)).unwrap();
+        assert_eq!(json, serde_json::json!({"A_URL": "x://a'b$c\"d"}));
+    }
+}

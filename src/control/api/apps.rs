@@ -1,0 +1,142 @@
+//! Apps: attach an addon, take it away, promote it, and the variables that an app is told.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+
+use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable};
+use super::{Api, ApiError, addons::UrlQuery, parse_body};
+use crate::addons::apps::{Attachment, Prefix};
+use crate::addons::store::AttachError;
+use crate::dialect::Name;
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// `GET /v1/apps`
+pub async fn list(State(api): State<Arc<Api>>) -> Answer<AppList> {
+    let mut apps: Vec<AppView> = vec![];
+    for attachment in api.store.attachments()? {
+        match apps.last_mut().filter(|app| app.app == attachment.app) {
+            Some(app) => app.attachments.push(view(&attachment)),
+            None => apps.push(AppView { app: attachment.app.clone(), attachments: vec![view(&attachment)] }),
+        }
+    }
+    Ok(Json(AppList { apps }))
+}
+
+/// `GET /v1/apps/{app}`
+pub async fn info(State(api): State<Arc<Api>>, Path(app): Path<String>) -> Answer<AppView> {
+    let app = parse_app(&app)?;
+    let attachments = api.attachments_of(&app)?;
+    Ok(Json(AppView { app, attachments: attachments.iter().map(view).collect() }))
+}
+
+/// `POST /v1/apps/{app}/attachments`
+pub async fn attach(
+    State(api): State<Arc<Api>>,
+    Path(app): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<AttachmentView>), ApiError> {
+    let app = parse_app(&app)?;
+    let request: AttachRequest =
+        parse_body(body, r#"send JSON such as {"addon": "blog"}; "as": "BLUE" may be added"#)?;
+    let prefix: Option<Prefix> = request
+        .prefix
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| ApiError::invalid("bad_attachment_name", error, "take another name, or none"))?;
+    let addon = api.addon(&request.addon)?;
+    let (kind, _) = api.kind(addon.kind.as_str())?;
+    let attachment = Attachment::new(app, addon.name, prefix, kind.variable());
+    api.store.attach(&attachment)?;
+    Ok((StatusCode::CREATED, Json(view(&attachment))))
+}
+
+/// `DELETE /v1/apps/{app}/attachments/{variable}`
+pub async fn detach(
+    State(api): State<Arc<Api>>,
+    Path((app, variable)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let app = parse_app(&app)?;
+    api.store.detach(&app, &variable)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/apps/{app}/promote`
+pub async fn promote(
+    State(api): State<Arc<Api>>,
+    Path(app): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<AppView> {
+    let app = parse_app(&app)?;
+    let request: PromoteRequest = parse_body(body, r#"send JSON such as {"addon": "blog"}"#)?;
+    let addon = api.addon(&request.addon)?;
+    let (kind, _) = api.kind(addon.kind.as_str())?;
+    let attachments = api.store.promote(&app, &addon.name, kind.variable())?;
+    Ok(Json(AppView { app, attachments: attachments.iter().map(view).collect() }))
+}
+
+/// `GET /v1/apps/{app}/env`: the variables with their values, passwords included.
+pub async fn env(
+    State(api): State<Arc<Api>>,
+    Path(app): Path<String>,
+    Query(query): Query<UrlQuery>,
+) -> Answer<EnvView> {
+    let app = parse_app(&app)?;
+    let mut variables = vec![];
+    for attachment in api.attachments_of(&app)? {
+        let url = api.url_view(&api.addon(attachment.addon.as_str())?, query.host.as_deref())?;
+        let Attachment { variable, addon, .. } = attachment;
+        variables.push(Variable { name: variable, value: url.url, addon });
+    }
+    Ok(Json(EnvView { app, variables }))
+}
+
+impl Api {
+    /// What an app uses; 404 if that is nothing.
+    fn attachments_of(&self, app: &Name) -> Result<Vec<Attachment>, ApiError> {
+        let mut attachments = self.store.attachments()?;
+        attachments.retain(|attachment| attachment.app == *app);
+        if attachments.is_empty() { Err(ApiError::no_app(app)) } else { Ok(attachments) }
+    }
+}
+
+pub(super) fn view(attachment: &Attachment) -> AttachmentView {
+    AttachmentView {
+        app: attachment.app.clone(),
+        variable: attachment.variable.clone(),
+        addon: attachment.addon.clone(),
+    }
+}
+
+fn parse_app(text: &str) -> Result<Name, ApiError> {
+    Name::parse(text).map_err(|error| {
+        let hint = "send 1 to 32 characters: a-z first, then a-z, 0-9 and '-', such as \"shop\"";
+        ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an app: {error}"), hint)
+    })
+}
+
+impl From<AttachError> for ApiError {
+    fn from(error: AttachError) -> Self {
+        let message = format!("{error}; nothing was changed");
+        match error {
+            AttachError::NoAddon(name) => ApiError::no_addon(&name),
+            AttachError::Taken(Attachment { app, addon, .. }) => {
+                let hint = format!(
+                    "attach it under another name (`--as BLUE`), or `pierhead detach {addon} --app {app}` first"
+                );
+                ApiError::conflict("variable_taken", message, hint)
+            }
+            AttachError::InUse(_) => {
+                ApiError::conflict("attached", message, "`pierhead detach` it first, or say --force")
+            }
+            AttachError::NotAttached => ApiError::not_attached(),
+            AttachError::Store(error) => error.into(),
+        }
+    }
+}

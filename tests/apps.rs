@@ -1,0 +1,112 @@
+//! The promise: an app is told the URLs of what is attached to it, in variables that no other addon can take; nothing that
+//! an app uses is destroyed by accident; and whatever happens to an addon can be read, and followed.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod control;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use control::Pierhead;
+use serde_json::Value;
+
+#[test]
+fn an_app_is_told_what_is_attached_and_keeps_it() {
+    let pierhead = Pierhead::start();
+    let (one, two) = (pierhead.name("one"), pierhead.name("two"));
+    let url_of_one = pierhead.ok(&["create", "redis", &one]).trim().to_owned();
+    let url_of_two = pierhead.ok(&["create", "redis", &two]).trim().to_owned();
+
+    assert_eq!(pierhead.ok(&["attach", &one, "--app", "shop"]), format!("shop has REDIS_URL from {one}\n"));
+    // Twice is once; a variable has one addon.
+    pierhead.ok(&["attach", &one, "--app", "shop"]);
+    let taken = pierhead.run(&["attach", &two, "--app", "shop"]);
+    assert_eq!(taken.code, Some(4), "{taken:?}");
+    assert!(taken.stderr.contains(&format!("shop has REDIS_URL from {one} already")), "{taken:?}");
+    pierhead.ok(&["attach", &two, "--app", "shop", "--as", "BLUE"]);
+    pierhead.ok(&["attach", &two, "--app", "other"]);
+
+    // What a shell makes of it logs in.
+    let env = pierhead.ok(&["env", "--app", "shop"]);
+    let script = format!(
+        "{env}redis-cli --no-auth-warning -u \"$REDIS_URL\" ACL WHOAMI; redis-cli --no-auth-warning -u \"$BLUE_REDIS_URL\" ACL WHOAMI"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{one}\n{two}\n"));
+    let docker = pierhead.ok(&["env", "--app", "shop", "--format", "docker"]);
+    assert_eq!(docker, format!("BLUE_REDIS_URL={url_of_two}\nREDIS_URL={url_of_one}\n"));
+    let json: Value =
+        serde_json::from_str(&pierhead.ok(&["env", "--app", "shop", "--format", "json"])).unwrap();
+    assert_eq!(json["REDIS_URL"], url_of_one);
+
+    pierhead.ok(&["promote", &two, "--app", "shop"]);
+    let docker = pierhead.ok(&["env", "--app", "shop", "--format", "docker"]);
+    let expected =
+        format!("BLUE_REDIS_URL={url_of_two}\nGREEN_REDIS_URL={url_of_one}\nREDIS_URL={url_of_two}\n");
+    assert_eq!(docker, expected);
+
+    let refused = pierhead.run(&["destroy", &one, "--no-wait"]);
+    assert_eq!(refused.code, Some(2), "nobody is there to be asked: {refused:?}");
+    let (status, answer) = pierhead.http("DELETE", &format!("/v1/addons/{one}"), b"");
+    assert!(status == 409 && answer.contains("shop (GREEN_REDIS_URL)"), "{status} {answer}");
+    assert_eq!(pierhead.state(&one), "ready");
+    pierhead.ok(&["detach", &one, "--app", "shop"]);
+    let several = pierhead.run(&["detach", &two, "--app", "shop"]);
+    assert!(several.stderr.contains("as BLUE_REDIS_URL and REDIS_URL"), "{several:?}");
+    pierhead.ok(&["detach", &two, "--app", "shop", "--as", "BLUE"]);
+    // What is attached survives a restart of Pierhead's; who is destroyed by force is attached no more.
+    let apps = pierhead.json(&["apps"]);
+    assert_eq!(apps["apps"].as_array().unwrap().len(), 2, "{apps}");
+    for name in [&one, &two] {
+        pierhead.ok(&["destroy", name, "--force"]);
+    }
+    assert_eq!(pierhead.json(&["apps"])["apps"], serde_json::json!([]));
+    let gone = pierhead.run(&["env", "--app", "shop"]);
+    assert_eq!(gone.code, Some(3), "{gone:?}");
+}
+
+#[test]
+fn what_happens_can_be_read_and_followed_and_names_may_be_left_out() {
+    let pierhead = Pierhead::start();
+    let mut follower = pierhead.command(&["events", "--follow", "--json"]);
+    let mut follower = follower.stdout(Stdio::piped()).spawn().unwrap();
+    let created: Value = pierhead.json(&["create", "redis"]);
+    let name = created["name"].as_str().unwrap().to_owned();
+    let words: Vec<_> = name.split('-').collect();
+    assert!(words.len() == 3 && words[2].len() == 6, "{name}");
+    pierhead.ok(&["stop", &name]);
+    pierhead.ok(&["destroy", &name, "--force"]);
+
+    // Live, in order, to the end ...
+    let lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut followed: Vec<Value> = vec![];
+    for event in lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()) {
+        followed.push(event);
+        if followed.last().unwrap()["to"] == "destroyed" {
+            break;
+        }
+    }
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    let states: Vec<_> = followed.iter().map(|event| event["to"].as_str().unwrap()).collect();
+    let after =
+        |state: &str| states.iter().position(|other| *other == state).unwrap_or_else(|| panic!("{states:?}"));
+    let milestones = ["waiting", "provisioning:login", "ready", "stopped", "destroying", "destroyed"];
+    assert!(milestones.map(after).is_sorted(), "{states:?}");
+    // ... and the same afterwards, though the addon is gone.
+    let read = pierhead.json(&["events", &name]);
+    assert_eq!(read["events"].as_array().unwrap(), &followed);
+    let tail = pierhead.json(&["events", &name, "--tail", "1"]);
+    assert_eq!(tail["events"][0]["to"], "destroyed");
+    let table = pierhead.ok(&["events", &name]);
+    assert!(table.contains("wanted stopped") && table.contains("destroyed"), "{table}");
+}
+
+#[test]
+fn shells_are_told_the_verbs() {
+    let pierhead = Pierhead::start();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(pierhead.ok(&["completion", shell]).contains("promote"), "{shell}");
+    }
+}

@@ -225,6 +225,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         (any::<u32>(), any::<u32>()).prop_map(|(flags, mariadb)| response(flags | SSL, mariadb, b""));
     let other = (vec(any::<u8>(), 0..80), 0u8..3)
         .prop_map(|(payload, number)| [&[payload.len() as u8, 0, 0, number][..], &payload].concat());
+    // With or without a ClientHello behind it.
+    let hello = select(vec![&include_bytes!("corpus/tls/openssl-3.0.bin")[..], b""]);
+    let request = (request, hello).prop_map(|(request, hello)| [&request[..], hello].concat());
     let packet = prop_oneof![6 => client().prop_map(|client| client.packet()), 1 => request, 1 => other];
     (packet, vec(any::<u8>(), 0..60)).prop_map(|(packet, behind)| [packet, behind].concat())
 }

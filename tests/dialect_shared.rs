@@ -11,6 +11,7 @@ use pierhead::config::Config;
 use pierhead::dialect::{Dialect, Protocol, Reason, Recognised, Speaks, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 /// What is spoken on a port with this list.
 fn speaks(list: &str) -> Speaks {
@@ -59,22 +60,38 @@ fn decided(dialect: &mut dyn Dialect, input: &mut BytesMut) -> Option<Result<Pro
     }
 }
 
+/// The protocols that can share a port.
+const ALL: [Protocol; 6] = [
+    Protocol::Postgres,
+    Protocol::Redis,
+    Protocol::Mongodb,
+    Protocol::Mqtt,
+    Protocol::Memcached,
+    Protocol::Tls,
+];
+
 #[test]
 fn every_client_finds_its_dialect_in_a_few_bytes() {
-    for list in ["[\"postgres\", \"redis\", \"tls\"]", "[\"tls\", \"redis\", \"postgres\"]"] {
-        let speaks = speaks(list);
-        for (protocol, name) in
-            [(Protocol::Postgres, "postgres"), (Protocol::Redis, "redis"), (Protocol::Tls, "tls")]
-        {
-            for first in clients(name) {
+    for list in [ALL.to_vec(), ALL.iter().rev().copied().collect()] {
+        let speaks =
+            speaks(&format!("{:?}", list.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>()));
+        for protocol in list {
+            for first in clients(protocol.as_str()) {
                 // Some clients of the others begin with TLS.
                 let expected = if first[0] == 0x16 { Protocol::Tls } else { protocol };
                 let (found, bytes) = become_of(&speaks, &first);
                 assert_eq!(found, Ok(expected), "{first:?}");
-                assert!(bytes <= 8, "{bytes} bytes");
+                assert!(bytes <= 16, "{bytes} bytes");
             }
         }
-        for stranger in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x02", b"\0\x01\0\0", b"\0\0\0\x10\0\x12"] {
+        for stranger in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\x16\x02\x03",
+            b"\0\x01\0\x01",
+            b"\0\0\0\x10\0\x12",
+            b"\x80\x0a",
+            b"\x10\x10\0\x04AMQP",
+        ] {
             assert_eq!(become_of(&speaks, stranger).0, Err(Reason::Malformed), "{stranger:?}");
         }
     }
@@ -88,7 +105,9 @@ proptest! {
     fn recognisers_do_not_change_their_minds_nor_quarrel(
         first in prop_oneof![
             vec(any::<u8>(), 0..40),
-            vec(prop_oneof![Just(0), Just(3), Just(0x16), Just(0x04), Just(0xd2), Just(b'*'), Just(b'1')], 0..12),
+            vec(prop_oneof![Just(0), Just(3), Just(0x16), Just(0x04), Just(0xd2), Just(b'*'), Just(b'1'), Just(0x80), Just(0x20)], 0..12),
+            (vec(prop_oneof![Just(0), Just(3), Just(7), Just(0x16), Just(0x80)], 4), any::<[u8; 8]>(), select(vec![2004u32, 2013]))
+                .prop_map(|(len, ids, opcode)| [&len[..], &ids, &opcode.to_le_bytes()].concat()),
         ],
     ) {
         let mut owners = 0;

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 
+use super::units::Size;
 use crate::dialect::mysql::{self, Flavour, Version};
 use crate::dialect::tls::{self, StartTls, Zone};
-use crate::dialect::{Name, Protocol, Protocols, Speaks};
+use crate::dialect::{Name, Protocol, Protocols, Speaks, nats};
 
 /// One port of the edge.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -27,11 +28,12 @@ struct WrittenListener {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     to: Option<Name>,
+    flavour: Option<Flavour>,
+    version: Option<Version>,
+    nats: Option<NatsSettings>,
     #[serde(default)]
     tls: TlsMode,
     zone: Option<Zone>,
-    flavour: Option<Flavour>,
-    version: Option<Version>,
 }
 
 /// One dialect, or several that can share a port. There is at least one.
@@ -40,10 +42,11 @@ struct Dialects(Vec<Protocol>);
 /// What a listener's table says to its dialects.
 struct Settings {
     to: Option<Name>,
-    tls: TlsMode,
-    zone: Option<Zone>,
     flavour: Option<Flavour>,
     version: Option<Version>,
+    nats: Option<NatsSettings>,
+    tls: TlsMode,
+    zone: Option<Zone>,
 }
 
 /// What becomes of clients that ask for TLS inside another protocol.
@@ -61,9 +64,17 @@ impl TryFrom<WrittenListener> for ListenerConfig {
     type Error = String;
 
     fn try_from(written: WrittenListener) -> Result<Self, String> {
-        let WrittenListener { dialect: Dialects(dialects), mut listen, to, tls, zone, flavour, version } =
-            written;
-        let settings = Settings { to, tls, zone, flavour, version };
+        let WrittenListener {
+            dialect: Dialects(dialects),
+            mut listen,
+            to,
+            flavour,
+            version,
+            nats,
+            tls,
+            zone,
+        } = written;
+        let settings = Settings { to, flavour, version, nats, tls, zone };
         settings.check(&dialects)?;
         let speaks = match dialects[..] {
             [dialect] => settings.apply(dialect, Protocols::named())?,
@@ -99,10 +110,11 @@ impl ListenerConfig {
                 dialect: Dialects(vec![*protocol]),
                 listen: vec![],
                 to: None,
-                tls: TlsMode::Off,
-                zone: None,
                 flavour: None,
                 version: None,
+                nats: None,
+                tls: TlsMode::Off,
+                zone: None,
             };
             ListenerConfig::try_from(written).ok()
         };
@@ -119,11 +131,17 @@ impl Settings {
                 "`to` belongs to dialect = \"none\": {spoken} clients say the name themselves"
             ));
         }
-        if self.tls != TlsMode::Off && !dialects.contains(&Protocol::Postgres) {
-            return Err(format!("`tls` belongs to dialects that can ask for it: postgres, not {spoken}"));
+        let can_ask = |dialect: &Protocol| matches!(dialect, Protocol::Postgres | Protocol::Mysql);
+        if self.tls != TlsMode::Off && !dialects.iter().any(can_ask) {
+            return Err(format!(
+                "`tls` belongs to dialects in which it can be asked for: postgres and mysql, not {spoken}"
+            ));
         }
         if (self.flavour.is_some() || self.version.is_some()) && !dialects.contains(&Protocol::Mysql) {
             return Err(format!("`flavour` and `version` belong to dialect = \"mysql\", not to {spoken}"));
+        }
+        if self.nats.is_some() && !dialects.contains(&Protocol::Nats) {
+            return Err(format!("`nats` belongs to dialect = \"nats\", not to {spoken}"));
         }
         if self.zone.is_some() && self.tls == TlsMode::Off && !dialects.contains(&Protocol::Tls) {
             return Err(format!(
@@ -140,9 +158,14 @@ impl Settings {
             Protocol::Postgres => Speaks::Postgres(self.start_tls()),
             Protocol::Mysql => {
                 let random = mysql::Random(|bytes| getrandom::fill(bytes).map_err(io::Error::other));
-                Speaks::Mysql(mysql::Settings::new(self.flavour, self.version.clone(), random))
+                let settings = mysql::Settings::new(self.flavour, self.version.clone(), random);
+                Speaks::Mysql(settings.offering(self.start_tls()))
             }
             Protocol::Redis => Speaks::Redis,
+            Protocol::Mongodb => Speaks::Mongodb,
+            Protocol::Nats => Speaks::Nats(self.nats.clone().unwrap_or_default().0),
+            Protocol::Mqtt => Speaks::Mqtt,
+            Protocol::Memcached => Speaks::Memcached,
             Protocol::Tls => Speaks::Tls(tls::Settings { zone: self.zone.clone(), among }),
             Protocol::None => {
                 let to = self.to.clone();
@@ -204,4 +227,32 @@ impl<'de> Visitor<'de> for DialectsVisitor {
 /// Protocols as they are listed to people.
 fn list(protocols: &[Protocol]) -> String {
     protocols.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// `nats = { version = "2.10.0", max_payload = "8MiB" }`.
+#[derive(Clone, Default, serde::Deserialize)]
+#[serde(try_from = "WrittenNats")]
+struct NatsSettings(nats::Settings);
+
+/// These settings as they are written.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenNats {
+    version: String,
+    max_payload: Size,
+}
+
+impl Default for WrittenNats {
+    fn default() -> Self {
+        let (version, max_payload) = nats::Settings::DEFAULT;
+        WrittenNats { version: version.to_owned(), max_payload: Size::from_bytes(max_payload) }
+    }
+}
+
+impl TryFrom<WrittenNats> for NatsSettings {
+    type Error = String;
+
+    fn try_from(written: WrittenNats) -> Result<Self, String> {
+        nats::Settings::new(&written.version, written.max_payload.bytes()).map(NatsSettings)
+    }
 }

@@ -240,33 +240,33 @@ pub struct KindConfig {
     /// Further arguments for the engine, behind the image's entry point.
     #[serde(default)]
     pub args: Vec<String>,
-    /// The user (uid) inside the image who must be able to read the file with the secret.
-    #[serde(default = "default_secret_uid")]
-    pub secret_uid: u32,
+    /// The user (uid) inside the image who must be able to read the file with the secret. Default: that of the kind's
+    /// official image.
+    #[serde(default)]
+    pub secret_uid: Option<u32>,
 }
 
 impl KindConfig {
     fn image(image: &str) -> Self {
-        KindConfig {
-            image: image.into(),
-            plan: default_plan(),
-            args: vec![],
-            secret_uid: default_secret_uid(),
-        }
+        KindConfig { image: image.into(), plan: default_plan(), args: vec![], secret_uid: None }
     }
 }
 
 /// The official images of the kinds.
-const DEFAULT_IMAGES: [(&str, &str); 3] =
-    [("postgres", "postgres:17"), ("mariadb", "mariadb:11.8"), ("mysql", "mysql:8.4")];
+const DEFAULT_IMAGES: [(&str, &str); 9] = [
+    ("postgres", "postgres:17"),
+    ("mariadb", "mariadb:11.8"),
+    ("mysql", "mysql:8.4"),
+    ("redis", "redis:7"),
+    ("valkey", "valkey/valkey:8"),
+    ("mongodb", "mongo:7"),
+    ("nats", "nats:2"),
+    ("mosquitto", "eclipse-mosquitto:2"),
+    ("memcached", "memcached:1.6"),
+];
 
 fn default_plan() -> Name {
     fixed_name("small")
-}
-
-/// The official Debian-based images run their engines as uid 999.
-fn default_secret_uid() -> u32 {
-    999
 }
 
 fn fixed_name(text: &'static str) -> Name {

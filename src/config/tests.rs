@@ -36,22 +36,6 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
-    assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
-    let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
-    assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
-    let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
-    assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
-    let tls = |dialect: &str, mode: &str| {
-        format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
-    };
-    assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
-    assert_error(&tls("tls", "passthrough"), "1:1", &["`tls` belongs to dialects that can ask for it"]);
-    let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
-    assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
-    assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
-    assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
-    assert_error(&several("[]"), "2:11", &["an empty list"]);
-    assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
     let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
     assert_error(
         &mysql("flavour = \"oracle\""),
@@ -64,6 +48,32 @@ fn errors_say_where_and_what_was_expected() {
         "1:1",
         &["belong to dialect = \"mysql\""],
     );
+    assert_error("[[listener]]\ndialect = \"redis\"\nnats = {}", "1:1", &["`nats` belongs to"]);
+    let nats = "[[listener]]\ndialect = \"nats\"\nnats = ";
+    assert_error(&format!("{nats}{{ version = \"2.x\" }}"), "3:8", &["2.x", "\"2.10.0\""]);
+    assert_error(&format!("{nats}{{ max_payload = \"1GiB\" }}"), "3:8", &["1KiB to 64MiB"]);
+    assert_error(&format!("{nats}{{ payload = 1 }}"), "3:10", &["unknown field `payload`"]);
+    assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
+    let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
+    assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
+    let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
+    assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
+    let tls = |dialect: &str, mode: &str| {
+        format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
+    };
+    assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
+    assert_error(
+        &tls("tls", "passthrough"),
+        "1:1",
+        &["`tls` belongs to dialects in which it can be asked for"],
+    );
+    let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
+    assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
+    assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
+    assert_error(&several("[\"tls\", \"mysql\"]"), "2:11", &["mysql cannot share a port"]);
+    assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
+    assert_error(&several("[]"), "2:11", &["an empty list"]);
+    assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);
@@ -110,7 +120,7 @@ fn core_overrides_by_cpu_in_both_forms() {
 fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
     let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
     let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
-    assert_eq!(ports, [5432, 3306, 6379]);
+    assert_eq!(ports, [5432, 3306, 6379, 27017, 4222, 1883, 11211]);
     let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
     assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
 }

@@ -4,8 +4,12 @@
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
 mod by;
+pub mod memcached;
+pub mod mongodb;
+pub mod mqtt;
 pub mod mysql;
 mod name;
+pub mod nats;
 pub mod none;
 mod opening;
 pub mod postgres;
@@ -34,6 +38,14 @@ pub enum Protocol {
     Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
+    /// MongoDB, OP_MSG and OP_QUERY.
+    Mongodb,
+    /// NATS.
+    Nats,
+    /// MQTT 3.1, 3.1.1 and 5.
+    Mqtt,
+    /// memcached, the binary protocol with SASL.
+    Memcached,
     /// Anything in TLS from the first byte.
     Tls,
     /// Any: the listener says who is meant.
@@ -42,8 +54,17 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] =
-        &[Protocol::Postgres, Protocol::Mysql, Protocol::Redis, Protocol::Tls, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[
+        Protocol::Postgres,
+        Protocol::Mysql,
+        Protocol::Redis,
+        Protocol::Mongodb,
+        Protocol::Nats,
+        Protocol::Mqtt,
+        Protocol::Memcached,
+        Protocol::Tls,
+        Protocol::None,
+    ];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -51,6 +72,10 @@ impl Protocol {
             Protocol::Postgres => "postgres",
             Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
+            Protocol::Mongodb => "mongodb",
+            Protocol::Nats => "nats",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Memcached => "memcached",
             Protocol::Tls => "tls",
             Protocol::None => "none",
         }
@@ -62,6 +87,10 @@ impl Protocol {
             Protocol::Postgres => Some(5432),
             Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
+            Protocol::Mongodb => Some(27017),
+            Protocol::Nats => Some(4222),
+            Protocol::Mqtt => Some(1883),
+            Protocol::Memcached => Some(11211),
             Protocol::Tls | Protocol::None => None,
         }
     }
@@ -71,7 +100,14 @@ impl Protocol {
     pub fn alpn(self) -> Option<&'static [u8]> {
         match self {
             Protocol::Postgres => Some(b"postgresql"),
-            Protocol::Mysql | Protocol::Redis | Protocol::Tls | Protocol::None => None,
+            Protocol::Mqtt => Some(b"mqtt"),
+            Protocol::Mysql
+            | Protocol::Redis
+            | Protocol::Mongodb
+            | Protocol::Nats
+            | Protocol::Memcached
+            | Protocol::Tls
+            | Protocol::None => None,
         }
     }
 
@@ -81,8 +117,11 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(postgres::recognise),
             Protocol::Redis => Some(redis::recognise),
+            Protocol::Mongodb => Some(mongodb::recognise),
+            Protocol::Mqtt => Some(mqtt::recognise),
+            Protocol::Memcached => Some(memcached::recognise),
             Protocol::Tls => Some(tls::recognise),
-            Protocol::Mysql | Protocol::None => None,
+            Protocol::Mysql | Protocol::Nats | Protocol::None => None,
         }
     }
 
@@ -120,6 +159,14 @@ pub enum Speaks {
     Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
+    /// MongoDB.
+    Mongodb,
+    /// NATS, and what its greeting says.
+    Nats(nats::Settings),
+    /// MQTT.
+    Mqtt,
+    /// memcached.
+    Memcached,
     /// TLS from the first byte.
     Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
@@ -135,6 +182,10 @@ impl Speaks {
             Speaks::Postgres(_) => Protocol::Postgres,
             Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
+            Speaks::Mongodb => Protocol::Mongodb,
+            Speaks::Nats(_) => Protocol::Nats,
+            Speaks::Mqtt => Protocol::Mqtt,
+            Speaks::Memcached => Protocol::Memcached,
             Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
             Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
@@ -155,6 +206,10 @@ impl Speaks {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
             Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
+            Speaks::Mongodb => Box::new(mongodb::FirstMessage::new()),
+            Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
+            Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),
+            Speaks::Memcached => Box::new(memcached::FirstRequests::new()),
             Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
             Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),

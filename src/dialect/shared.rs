@@ -22,19 +22,6 @@ pub enum Recognised {
 /// Looks at a client's first bytes.
 pub type Recognise = fn(&[u8]) -> Recognised;
 
-impl Recognised {
-    /// For a protocol whose clients all begin with `magic`.
-    pub fn by_magic(first: &[u8], magic: &[u8]) -> Self {
-        if first.starts_with(magic) {
-            Recognised::Mine
-        } else if magic.starts_with(first) {
-            Recognised::NeedMore
-        } else {
-            Recognised::NotMine
-        }
-    }
-}
-
 /// A connection that may speak any of several dialects. It becomes the one that recognises its first bytes; where
 /// several may, the one that is listed first.
 pub struct Undecided {

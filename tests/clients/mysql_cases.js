@@ -2,10 +2,11 @@
 //
 //     node mysql_cases.js DRIVER HOST PORT NAME PASSWORD OTHER_USER OTHER_PASSWORD [CASE=OTHER_NAME...]
 //
-// The cases and what they give are those of mysql_cases.py.
+// The cases and what they give are those of mysql_cases.py, and so are PIERHEAD_TEST_ZONE and PIERHEAD_TEST_CA.
 'use strict';
 
 const { createHash } = require('node:crypto');
+const { readFileSync } = require('node:fs');
 const { promisify } = require('node:util');
 
 const PARAMETER = Array.from({ length: 300000 }, (_, n) => String.fromCharCode(0x21 + ((n * 7919) % 94))).join('');
@@ -17,6 +18,11 @@ const PREPARED_SQL = numbers('?', 'sum(i) as v');
 const CROWD = 50;
 
 const [driver, host, port, name, password, otherUser, otherPassword, ...others] = process.argv.slice(2);
+
+const { PIERHEAD_TEST_ZONE: zone, PIERHEAD_TEST_CA: ca } = process.env;
+// node mariadb sends no host name of its own accord.
+const tls = (host) => ({ host, ssl: { ca: readFileSync(ca), servername: host, verifyIdentity: true } });
+const place = (user) => (zone ? tls(`${user.split('.')[0]}.${zone}`) : { host });
 
 const digest = (text) => `${text.length} ${createHash('sha256').update(text).digest('hex')}`;
 
@@ -55,7 +61,7 @@ const drivers = {
 };
 
 const connect = (user, secret) =>
-    drivers[driver]({ host, port: Number(port), user, password: secret, database: name });
+    drivers[driver]({ ...place(user), port: Number(port), user, password: secret, database: name });
 
 const one = async (connection, ...query) => (await connection.query(...query))[0].v;
 

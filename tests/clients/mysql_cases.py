@@ -4,12 +4,15 @@
 
 Cases: login, parameter and result (both large), rows (many), prepared (statements), crowd (of connections at once),
 change_user (to OTHER_USER, where the driver can), wrong (password), and for each CASE the login of OTHER_NAME. What a case
-gives is {"ok": VALUE}, or {"code": NUMBER, "state": SQLSTATE, "text": WHAT A PERSON SEES}.
+gives is {"ok": VALUE}, or {"code": NUMBER, "state": SQLSTATE, "text": WHAT A PERSON SEES}. With PIERHEAD_TEST_ZONE and
+PIERHEAD_TEST_CA set, TLS is demanded: the host is ADDON.ZONE instead of HOST, and its certificate is verified.
 """
 
 import asyncio
 import hashlib
 import json
+import os
+import ssl
 import sys
 
 PARAMETER = "".join(chr(0x21 + n * 7919 % 94) for n in range(300_000))
@@ -18,15 +21,16 @@ RESULT_SQL = "select repeat('0123456789', 30000)"
 ROWS_SQL = f"select concat(a.i, '-', b.i) from ({NUMBERS_SQL.format(100, 'i')}) a join ({NUMBERS_SQL.format(50, 'i')}) b"
 PREPARED_SQL = NUMBERS_SQL.format("?", "sum(i)")
 CROWD = 50
+ZONE, CA = os.environ.get("PIERHEAD_TEST_ZONE"), os.environ.get("PIERHEAD_TEST_CA")
 
 
 def main():
     driver, host, port, name, password, other_user, other_password, *others = sys.argv[1:]
-    where = {"host": host, "port": int(port)}
     cases = {"asyncmy": asyncmy_cases}.get(driver) or dbapi_cases(driver)
 
     def attempt(case, user, secret, *further):
         try:
+            where = place(driver, host, user) | {"port": int(port)}
             return {"ok": cases[case](where | {"user": user, "password": secret, "database": name}, *further)}
         except Exception as error:  # a driver's own class, whatever it is
             code, *_ = [*error.args, None]
@@ -40,6 +44,15 @@ def main():
     for case, other in (pair.split("=") for pair in others):
         seen[case] = attempt("login", other, password)
     print(json.dumps(seen))
+
+
+def place(driver, host, user):
+    if not ZONE:
+        return {"host": host}
+    tls = {"ssl": ssl.create_default_context(cafile=CA)}
+    if driver == "connector":
+        tls = {"ssl_ca": CA, "ssl_verify_cert": True, "ssl_verify_identity": True}
+    return {"host": f"{user.split('.')[0]}.{ZONE}"} | tls
 
 
 def digest(value):

@@ -4,22 +4,27 @@
 use bytes::BytesMut;
 
 use crate::cuts::{ends, everywhere};
+use crate::dialect::mysql::{self, ConnectionPhase};
 use crate::dialect::postgres::Startup;
 use crate::dialect::tls::{Alert, Settings, Sni, StartTls};
 use crate::dialect::{By, Dialect, Opening, Protocol, Protocols, Reason, Refusal, Step};
 
 /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time; and a
-/// client that has been let begin TLS by PostgreSQL is understood alike.
+/// client that has been let begin TLS by PostgreSQL or by MySQL is understood alike.
 pub fn check_hello(stream: &[u8], cuts: &[usize]) {
     let outcome = converse(stream, cuts);
     assert_eq!(outcome, converse(stream, &everywhere(stream)));
-    let started = match outcome {
+    let inside = |protocol| match &outcome {
         Outcome::Named { name, length, .. } => {
-            Outcome::Named { name, by: By::HostOf(Protocol::Postgres), length }
+            Outcome::Named { name: name.clone(), by: By::HostOf(protocol), length: *length }
         }
-        same => same,
+        Outcome::Refused { reason, detail, alert } => {
+            Outcome::Refused { reason: *reason, detail: detail.clone(), alert: *alert }
+        }
+        Outcome::Open => Outcome::Open,
     };
-    assert_eq!(converse_after_ssl_request(stream, cuts), started);
+    assert_eq!(converse_after_ssl_request(stream, cuts), inside(Protocol::Postgres));
+    assert_eq!(converse_after_mysql_request(stream, cuts), inside(Protocol::Mysql));
 }
 
 /// What became of a client, in a form that can be compared.
@@ -43,6 +48,16 @@ pub fn converse_after_ssl_request(stream: &[u8], cuts: &[usize]) -> Outcome {
     let mut dialect = Startup::offering(&StartTls::Passthrough(None));
     let mut request = BytesMut::from(&b"\0\0\0\x08\x04\xd2\x16\x2f"[..]);
     assert!(matches!(dialect.step(&mut request), Step::Reply(yes) if yes == "S") && request.is_empty());
+    converse_with(&mut dialect, stream, cuts)
+}
+
+/// A client of the MySQL dialect that has been greeted and has asked for TLS.
+pub fn converse_after_mysql_request(stream: &[u8], cuts: &[usize]) -> Outcome {
+    let settings = mysql::Settings::new(None, None, mysql::Random(|_| Ok(())));
+    let mut dialect = ConnectionPhase::new(&settings.offering(StartTls::Passthrough(None)));
+    assert!(matches!(dialect.step(&mut BytesMut::new()), Step::Reply(_)));
+    let head = [&b"\x20\0\0\x01\0\x8a\x08\0"[..], &[0; 28]].concat();
+    assert!(matches!(dialect.step(&mut BytesMut::from(&*head)), Step::NeedMore));
     converse_with(&mut dialect, stream, cuts)
 }
 

@@ -153,8 +153,17 @@ pub fn name(suffix: &str) -> String {
 
 /// `docker run` with these arguments; what it makes is removed at the end.
 pub fn run(args: &[&str]) {
+    make("run", args);
+}
+
+/// The same, but the container is not started.
+pub fn create(args: &[&str]) {
+    make("create", args);
+}
+
+fn make(verb: &str, args: &[&str]) {
     reaper();
-    docker(&[&["run", "--label", &label()], args].concat());
+    docker(&[&[verb, "--label", &label()], args].concat());
 }
 
 fn label() -> String {
@@ -180,4 +189,4 @@ fn reaper() {
 }
 
 const ROUTED: &str = "pierhead.protocol=postgres";
-const TINY: &str = "pierhead/tiny:1";
+pub const TINY: &str = "pierhead/tiny:1";

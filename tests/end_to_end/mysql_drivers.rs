@@ -24,8 +24,9 @@ const DRIVERS: [(&str, &str); 7] = [
     ("mysql_async", "here"),
 ];
 /// What must be the same through the edge as directly.
-const SAME: [&str; 8] = ["login", "parameter", "result", "rows", "prepared", "crowd", "change_user", "wrong"];
-const UNKNOWN: &str = "nobody-here";
+pub const SAME: [&str; 8] =
+    ["login", "parameter", "result", "rows", "prepared", "crowd", "change_user", "wrong"];
+pub const UNKNOWN: &str = "nobody-here";
 
 #[test]
 fn every_driver_sees_what_it_sees_on_a_direct_connection() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clients::{Program, program, redis_cli};
 use super::engine::{PASSWORD, address, name, own_network, run};
-use crate::control::{try_docker, wait_for};
+use crate::control::{redis_image, try_docker, wait_for};
 
 /// A Redis whose one user and container have one name. `default` is off, as in a provisioned addon.
 pub struct Redis {
@@ -41,7 +41,7 @@ impl Redis {
         let users =
             ["--user", "default", "off", "--user", &name, "on", &password, "allkeys", "allchannels", "+@all"];
         let routed = ["-d", "--name", &name, "--network", network, "-l", "pierhead.protocol=redis"];
-        run(&[&routed[..], container, &[IMAGE], &users, &["--save", ""], settings].concat());
+        run(&[&routed[..], container, &[&redis_image()], &users, &["--save", ""], settings].concat());
         let redis = Redis { name, removed_on_drop: true };
         wait_for("Redis to be up", Duration::from_secs(60), || {
             redis.address().is_some_and(|host| {
@@ -98,5 +98,3 @@ pub fn ask(at: SocketAddr, bytes: &[u8]) -> (String, bool) {
     };
     (String::from_utf8_lossy(&answer).into_owned(), ended)
 }
-
-const IMAGE: &str = "pierhead/redis:7";

@@ -13,13 +13,12 @@ use super::certificate::{Certificate, MOUNTED, ZONE};
 use super::clients::{Program, program, psql, script};
 use super::drivers::{DRIVERS, SAME, anywhere};
 use super::engine::{self, Engine, PASSWORD};
-use super::redis_engine::Redis;
 use super::stage::{HOST, Stage};
 use crate::control::{docker, free_ports, image, wait_for};
 
 /// A Pierhead with further ports.
-struct TlsStage {
-    stage: Stage,
+pub struct TlsStage {
+    pub stage: Stage,
     /// PostgreSQL that lets TLS begin.
     postgres: u16,
     /// TLS from the first byte.
@@ -27,11 +26,11 @@ struct TlsStage {
     /// Both.
     shared: u16,
     /// Redis, with and without TLS.
-    redis: u16,
+    pub redis: u16,
 }
 
 impl TlsStage {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Of its own: other tests look for theirs at the same time.
         let first = free_ports((std::process::id() as u16).wrapping_add(NEXT.fetch_add(20, Relaxed)), 4);
@@ -52,14 +51,15 @@ impl TlsStage {
         TlsStage { stage: Stage::new(&lines.concat()), postgres, tls, shared, redis }
     }
 
-    fn routed(&self, protocol: &str) -> u64 {
+    /// How many a host name has led to an addon of this protocol, or from a port of it.
+    pub fn routed(&self, protocol: &str) -> u64 {
         let labels = [&*format!("protocol=\"{protocol}\""), "method=\"sni\""];
         self.stage.metric("pierhead_routed_total", &labels)
     }
 }
 
 /// A PostgreSQL with a certificate, for all tests.
-fn secured() -> &'static (Engine, Certificate) {
+pub fn secured() -> &'static (Engine, Certificate) {
     static SECURED: OnceLock<(Engine, Certificate)> = OnceLock::new();
     SECURED.get_or_init(|| {
         let certificate = Certificate::new(&engine::name("tls"));
@@ -73,7 +73,7 @@ fn secured() -> &'static (Engine, Certificate) {
 const SSL_ON: [&str; 6] =
     ["-c", "ssl=on", "-c", "ssl_cert_file=/tls/server.crt", "-c", "ssl_key_file=/tls/server.key"];
 
-fn host(name: &str) -> String {
+pub fn host(name: &str) -> String {
     format!("{name}.{ZONE}")
 }
 
@@ -308,34 +308,6 @@ fn any_tls_client_reaches_the_container_that_it_names() {
         let ended = curl(stage.tls, &by_port.name, &by_port.certificate.authority()).run();
         ended.stderr.contains("tlsv1 alert internal error")
     });
-}
-
-#[test]
-fn redis_with_and_without_tls_on_one_port() {
-    let stage = TlsStage::new();
-    let certificate = Certificate::new(&engine::name("redis-tls"));
-    let container = ["-v", &certificate.volume(), "-l", "pierhead.tls-port=6380"];
-    let settings = "--tls-port 6380 --tls-cert-file /tls/server.crt --tls-key-file /tls/server.key";
-    let settings: Vec<_> = settings.split(' ').chain(["--tls-auth-clients", "no"]).collect();
-    let redis = Redis::start_with("redis-tls", engine::own_network(), &container, &settings);
-    stage.stage.wait_until_routed_redis(&redis);
-    let plain = || redis.cli(HOST, stage.redis);
-    let in_tls = |name: &str| {
-        let name = host(name);
-        redis.cli(HOST, stage.redis).args(["--tls", "--sni", &name, "--cacert", &certificate.authority()])
-    };
-    assert_eq!(plain().args(["SETRANGE", "large", "300000", "x"]).run().stdout, "300001\n");
-    let [large, through] = [plain(), in_tls(&redis.name)].map(|cli| cli.args(["GET", "large"]).run().stdout);
-    assert!(large.len() > 300_000 && through == large);
-    assert_eq!(in_tls(&redis.name).args(["ACL", "WHOAMI"]).run().stdout, format!("{}\n", redis.name));
-    let (plain, tls) = (["protocol=\"redis\"", "method=\"login\""], stage.routed("tls"));
-    assert_eq!((stage.stage.metric("pierhead_routed_total", &plain), tls), (3, 2));
-    // A PostgreSQL addon has no business at this port.
-    for stranger in [secured().0.name.as_str(), "nobody-here"] {
-        let ended = in_tls(stranger).args(["PING"]).run();
-        assert!(ended.stderr.contains("tlsv1 unrecognized name"), "{ended:?}");
-    }
-    stage.stage.settle_addon(&redis.name);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 
 use super::kinds::{self, Kind};
 use super::lifecycle::{Action, Container, Failure, Phase, Seen};
-use super::secrets::Secrets;
+use super::secrets::{Password, Secrets};
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
 use crate::dialect::Name;
@@ -109,6 +109,8 @@ impl Provisioner {
             Action::Rename => self.rename(container, &addon.name).await?,
             Action::Connect => self.connect(container).await?,
             Action::Start => {
+                // The password may have been changed, and the engine is about to read it.
+                self.ensure_secret(addon)?;
                 self.docker()
                     .await?
                     .start_container(container, None)
@@ -131,8 +133,10 @@ impl Provisioner {
     }
 
     fn ensure_secret(&self, addon: &Addon) -> Result<(), Failure> {
-        let uid = self.kind_config(addon)?.secret_uid;
-        self.secrets.ensure(&addon.name, uid).map_err(file_failure)
+        let kind = kind(addon)?;
+        let uid = self.kind_config(addon)?.secret_uid.unwrap_or_else(|| kind.secret_uid());
+        let text = |password: &Password| kind.secret_text(&addon.name, password);
+        self.secrets.ensure(&addon.name, uid, text).map_err(file_failure)
     }
 
     async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
@@ -162,7 +166,7 @@ impl Provisioner {
             config: self.kind_config(addon)?,
             plan: self.plan(addon)?,
             instance: &self.instance,
-            secret: &self.secrets.path(&addon.name),
+            secret: &self.secrets.mounted(&addon.name).map_err(file_failure)?,
             network: &network,
             declared_volumes: &declared,
         };

@@ -130,6 +130,8 @@ pub async fn url(
         url: kind.url(&access),
         variable: kind.variable().to_owned(),
         client: kind.client(&access),
+        client_script: kind.client_script().map(str::to_owned),
+        client_elsewhere: kind.client_elsewhere().map(str::to_owned),
         host: host.clone(),
         port: edge.port(),
         name: addon.name.clone(),

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::capability::{self, CLIENT_MYSQL};
+use super::capability::{self, CLIENT_MYSQL, SSL};
 use super::packet::{HEADER_LEN, Header, Reader};
 use super::refusal::ERR;
 use super::response::Sent;
@@ -11,21 +11,22 @@ use crate::dialect::{Handshake, HandshakeStep, Reason};
 
 /// Swallows a backend's greeting, looks whether it can do what the client has been offered and has claimed, and sends
 /// the client's response with a plugin that nobody has. The next packet is the client's: the AuthSwitchRequest that
-/// this provokes, or whatever else the server has to say.
-pub(super) struct AskAgain {
+/// this provokes, or whatever else the server has to say. Or it sends the client's request for TLS and its ClientHello;
+/// then all that follows is the client's.
+pub(super) struct AnswerGreeting {
     replay: Bytes,
     sent: Sent,
     greeted: bool,
 }
 
-impl AskAgain {
+impl AnswerGreeting {
     /// Will send `replay`, which claims the flags `sent`.
     pub(super) fn new(replay: Bytes, sent: Sent) -> Self {
-        AskAgain { replay, sent, greeted: false }
+        AnswerGreeting { replay, sent, greeted: false }
     }
 }
 
-impl Handshake for AskAgain {
+impl Handshake for AnswerGreeting {
     fn begin(&mut self) -> Bytes {
         self.greeted = false;
         Bytes::new()
@@ -62,6 +63,10 @@ fn check(payload: &[u8], sent: Sent) -> Result<(), HandshakeStep> {
     let offer = offer(&mut reader).ok_or_else(foreign)?;
     // That bit says what a side is, not what it can do.
     let lacking = sent.flags & !offer.flags & !CLIENT_MYSQL;
+    if lacking & SSL != 0 {
+        let detail = "its server has no TLS (ssl_cert is not set)".to_owned();
+        return Err(HandshakeStep::Refuse(Reason::Unreachable, detail));
+    }
     let lacking_mariadb = sent.mariadb & !offer.mariadb;
     if lacking == 0 && lacking_mariadb == 0 {
         return Ok(());
@@ -125,8 +130,8 @@ mod tests {
         Settings::new(Some(flavour), Some(version), Random(|_| Ok(()))).greeting().unwrap()
     }
 
-    fn handshake(flags: u32, mariadb: u32) -> AskAgain {
-        AskAgain::new(Bytes::from_static(b"replay"), Sent { flags, mariadb })
+    fn handshake(flags: u32, mariadb: u32) -> AnswerGreeting {
+        AnswerGreeting::new(Bytes::from_static(b"replay"), Sent { flags, mariadb })
     }
 
     fn refused(greeting: &[u8], flags: u32, mariadb: u32) -> String {
@@ -163,6 +168,7 @@ mod tests {
     fn a_server_that_cannot_do_what_was_promised_is_not_connected() {
         let old = greeting(Flavour::Mysql, "5.6.51");
         assert!(refused(&old, COMMON, 0).starts_with("its server lacks SESSION_TRACK, DEPRECATE_EOF, which"));
+        assert_eq!(refused(&old, COMMON | SSL, 0), "its server has no TLS (ssl_cert is not set)");
         let mysql = greeting(Flavour::Mysql, "8.4.0");
         assert!(refused(&mysql, COMMON, MARIADB_10_6).starts_with("its server lacks MariaDB's 0x1d,"));
         let mariadb = greeting(Flavour::Mariadb, "10.5.1");

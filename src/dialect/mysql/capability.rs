@@ -15,8 +15,8 @@ pub(super) const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
 const SESSION_TRACK: u32 = 1 << 23;
 const DEPRECATE_EOF: u32 = 1 << 24;
 
-/// What every supported server has: bits 0 to 24, but not TLS, which is not offered here. Servers differ in the higher
-/// ones, and a client cannot be told later that its server lacks what the edge has offered.
+/// What every supported server has: bits 0 to 24, but not TLS, which a port has to be told to offer. Servers differ in
+/// the higher ones, and a client cannot be told later that its server lacks what the edge has offered.
 pub(super) const COMMON: u32 = 0x01ff_ffff & !SSL;
 /// What came with MySQL 5.7 and MariaDB 10.2.
 pub(super) const FROM_MYSQL_5_7: u32 = SESSION_TRACK | DEPRECATE_EOF;

@@ -8,6 +8,10 @@
 //! client had hashed; the server's AuthSwitchRequest is the first packet that is for the client, with the very
 //! sequence number that the client waits for.
 //!
+//! Where TLS is offered, a client may ask for it instead of responding. Nobody but the server reads its response then,
+//! so the host name in the ClientHello leads to the addon, and it is the plugin named in the greeting that makes the
+//! server ask again ([`Settings::offering`]).
+//!
 //! Where a choice is left open the server's own behaviour decides (MariaDB's `sql_acl.cc`, tried on 10.11). Packets and
 //! their fields are named as in the MySQL internals manual, "Connection Phase".
 

@@ -1,18 +1,20 @@
-//! The first two packets of a connection: the edge's greeting and the client's response.
+//! The first two packets of a connection: the edge's greeting, and the client's response or request for TLS.
 
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 
-use super::backend::AskAgain;
+use super::backend::AnswerGreeting;
 use super::fault::Fault;
 use super::packet::{HEADER_LEN, Header};
 use super::refusal::{self, Place};
-use super::response::{Response, SEQUENCE};
+use super::response::{Response, SEQUENCE, Sent, TlsRequest};
 use super::settings::{Offer, Settings};
-use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Reason, Refusal, Step};
+use crate::dialect::tls::Gate;
+use crate::dialect::{By, Dialect, Identified, Login, Opening, Protocol, Reason, Refusal, Step};
 
-/// Greets a client as a server would, and reads its response: whose addon is meant.
+/// Greets a client as a server would, and reads its response: whose addon is meant. A client that is let begin TLS
+/// responds in TLS, so it is led by the host name in its ClientHello.
 #[derive(Debug)]
 pub struct ConnectionPhase {
     /// The greeting, until it is said; an error if there is no randomness for it.
@@ -20,6 +22,10 @@ pub struct ConnectionPhase {
     offer: Offer,
     /// What was wrong with the client's bytes, once something was.
     fault: Option<Fault>,
+    /// Where TLS is offered.
+    gate: Option<Gate>,
+    /// The client's request for TLS as a backend is sent it, once it has made one. It speaks TLS from there on.
+    tls: Option<(Bytes, Sent)>,
 }
 
 impl ConnectionPhase {
@@ -28,7 +34,13 @@ impl ConnectionPhase {
 
     /// The dialect of one fresh connection.
     pub fn new(settings: &Settings) -> Self {
-        ConnectionPhase { greeting: Some(settings.greeting()), offer: settings.offer(), fault: None }
+        ConnectionPhase {
+            greeting: Some(settings.greeting()),
+            offer: settings.offer(),
+            fault: None,
+            gate: settings.gate(),
+            tls: None,
+        }
     }
 }
 
@@ -45,6 +57,7 @@ impl Dialect for ConnectionPhase {
                 self.greeting = Some(Err(error));
                 return Step::Refuse(Refusal::new(Reason::Unreachable, detail));
             }
+            None if self.tls.is_some() => return self.client_hello(input),
             None => {}
         }
         self.read(input).unwrap_or_else(|fault| {
@@ -55,6 +68,9 @@ impl Dialect for ConnectionPhase {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {
+        if let (Some(gate), Some(_)) = (&self.gate, &self.tls) {
+            return gate.refuse(refusal);
+        }
         let fault = self.fault.as_ref().filter(|fault| fault.reason() == refusal.reason);
         let place = match fault {
             _ if self.greeting.is_some() => Place { sequence: 0, sqlstate: false },
@@ -72,7 +88,7 @@ impl Dialect for ConnectionPhase {
 }
 
 impl ConnectionPhase {
-    fn read(&self, input: &mut BytesMut) -> Result<Step, Fault> {
+    fn read(&mut self, input: &mut BytesMut) -> Result<Step, Fault> {
         let Some(header) = Header::parse(input) else { return Ok(Step::NeedMore) };
         if header.sequence != SEQUENCE {
             return Err(Fault::OutOfOrder(header.sequence));
@@ -85,20 +101,41 @@ impl ConnectionPhase {
             return Ok(Step::NeedMore);
         }
         let mut packet = input.split_to(len);
-        let step = self.decide(packet.get(HEADER_LEN..).unwrap_or_default());
+        let decided = self.decide(packet.get(HEADER_LEN..).unwrap_or_default());
         // What the client has hashed is of no use any more, and no good in memory.
         packet.fill(0);
         black_box(&packet);
-        step
+        Ok(decided?.unwrap_or_else(|| self.client_hello(input)))
     }
 
-    fn decide(&self, payload: &[u8]) -> Result<Step, Fault> {
+    /// Judges the client's first packet. None: it goes on in TLS.
+    fn decide(&mut self, payload: &[u8]) -> Result<Option<Step>, Fault> {
+        if self.gate.is_some()
+            && let Some(request) = TlsRequest::parse(payload)
+        {
+            self.tls = Some(request.replay(self.offer));
+            return Ok(None);
+        }
         let response = Response::parse(payload)?;
         let user = response.user();
         let login = Login::parse(user).map_err(|error| Fault::user(user, error))?;
         let (replay, sent) = response.replay(self.offer);
-        let opening = Opening::Handshake(Box::new(AskAgain::new(replay, sent)));
-        Ok(Step::Identified(Identified::new(login, opening)))
+        let opening = Opening::Handshake(Box::new(AnswerGreeting::new(replay, sent)));
+        Ok(Some(Step::Identified(Identified::new(login, opening))))
+    }
+
+    /// Reads the ClientHello. The backend gets it behind the request for TLS; what it answers is for the client.
+    fn client_hello(&mut self, input: &mut BytesMut) -> Step {
+        let (Some(gate), Some((request, sent))) = (&mut self.gate, &self.tls) else { return Step::Close };
+        let (name, hello) = match gate.step(input) {
+            Ok(Some(passed)) => passed,
+            Ok(None) => return Step::NeedMore,
+            Err(refusal) => return Step::Refuse(refusal),
+        };
+        let replay = [&request[..], &hello.bytes].concat().into();
+        let opening = Opening::Handshake(Box::new(AnswerGreeting::new(replay, *sent)));
+        let identified = Identified::new(Login { name, role: None }, opening);
+        Step::Identified(Identified { by: By::HostOf(Protocol::Mysql), ..identified })
     }
 }
 
@@ -170,5 +207,58 @@ mod tests {
         let blog = Name::parse("blog").unwrap();
         let said = phase.refuse(&Refusal::of(&blog, Reason::Stopped, ""));
         assert!(said[3..].starts_with(b"\x02\xff\x51\x04#08S01addon \"blog\" is stopped"));
+    }
+
+    /// A request for TLS, and a ClientHello of a real client for `blog.db.example.com`.
+    fn request_and_hello() -> (Vec<u8>, &'static [u8]) {
+        let head = [&b"\x20\0\0\x01\x00\x8a\x08\x08"[..], &[7; 24], &[0; 4]].concat();
+        (head, include_bytes!("../../../tests/corpus/tls/openssl-3.0.bin"))
+    }
+
+    fn offering_tls() -> ConnectionPhase {
+        greeted(&settings().offering(crate::dialect::tls::StartTls::Passthrough(None)))
+    }
+
+    #[test]
+    fn in_tls_the_host_name_leads_and_the_backend_is_asked_for_tls() {
+        let (request, hello) = request_and_hello();
+        let stream = [&request[..], hello, b"more"].concat();
+        for cut in 0..stream.len() {
+            let mut phase = offering_tls();
+            let mut input = BytesMut::from(&stream[..cut]);
+            let mut step = phase.step(&mut input);
+            if matches!(step, Step::NeedMore) {
+                input.extend_from_slice(&stream[cut..]);
+                step = phase.step(&mut input);
+            }
+            let Step::Identified(found) = step else { panic!("cut at {cut}: {step:?}") };
+            assert_eq!((found.login.name.as_str(), found.by), ("blog", By::HostOf(Protocol::Mysql)));
+            let Opening::Handshake(mut handshake) = found.opening else { panic!("{:?}", found.opening) };
+            // What the edge has not offered is not claimed: bit 27.
+            let asked = [&b"\x20\0\0\x01\x00\x8a\x08\x00"[..], &request[8..], hello].concat();
+            let mut greeting = BytesMut::from(
+                &include_bytes!("../../../tests/corpus/mysql/server-mariadb-11.8.greeting.bin")[..],
+            );
+            assert_eq!(handshake.step(&mut greeting), crate::dialect::HandshakeStep::Send(asked.into()));
+            assert!(b"more".starts_with(&input[..]));
+        }
+    }
+
+    #[test]
+    fn who_is_in_tls_is_refused_by_an_alert() {
+        let (request, _) = request_and_hello();
+        let mut phase = offering_tls();
+        let stopped = Refusal::of(&Name::parse("blog").unwrap(), Reason::Stopped, "");
+        assert_eq!(phase.refuse(&stopped)[4], 0xff, "not yet");
+        match phase.step(&mut BytesMut::from(&[&request[..], b"GET /"].concat()[..])) {
+            Step::Refuse(refusal) => {
+                assert_eq!(refusal.reason, Reason::Malformed);
+                assert_eq!(phase.refuse(&refusal), b"\x15\x03\x03\0\x02\x02\x0a"[..]);
+            }
+            other => panic!("{other:?}"),
+        }
+        // Where TLS is not offered the answer is an error, as before.
+        let (reason, said) = refused(&request);
+        assert!(reason == Reason::Malformed && said[3..].starts_with(b"\x02\xff\x13\x04#08S01Bad handshake"));
     }
 }

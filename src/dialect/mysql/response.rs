@@ -1,6 +1,7 @@
-//! What a client answers to the greeting, `Protocol::HandshakeResponse41`, and how it is passed on.
+//! What a client answers to the greeting, `Protocol::HandshakeResponse41` or `Protocol::SSLRequest`, and how it is
+//! passed on.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::capability::{
     CLIENT_MYSQL, CONNECT_ATTRS, CONNECT_WITH_DB, PLUGIN_AUTH, PLUGIN_AUTH_LENENC, PROTOCOL_41,
@@ -20,7 +21,11 @@ pub(super) struct Response<'a> {
     attributes: &'a [u8],
 }
 
-/// Its first 32 bytes; a request for TLS is just these.
+/// A client's request for TLS. Its response follows in TLS.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TlsRequest<'a>(Head<'a>);
+
+/// The first 32 bytes of a response; a request for TLS is just these.
 #[derive(Debug, PartialEq, Eq)]
 struct Head<'a> {
     flags: u32,
@@ -81,12 +86,9 @@ impl<'a> Response<'a> {
     /// The response that a backend is sent: what the edge has not offered is left out, and so is what the client has
     /// hashed, with a nonce that this backend has never heard of. With the flags that it claims.
     pub(super) fn replay(&self, offer: Offer) -> (Bytes, Sent) {
-        let flags = self.head.flags & (offer.flags | CLIENT_MYSQL) | PLUGIN_AUTH;
-        let mariadb = if flags & CLIENT_MYSQL == 0 { self.head.mariadb & offer.mariadb } else { 0 };
+        let sent = self.head.cut_to(offer);
         let replay = packet(SEQUENCE, |out| {
-            out.put_u32_le(flags);
-            out.put_slice(self.head.as_it_came);
-            out.put_u32_le(mariadb);
+            self.head.put(out, sent);
             put_string(out, self.user);
             // Nothing, in each of the three ways in which its length may be written.
             out.put_u8(0);
@@ -94,11 +96,28 @@ impl<'a> Response<'a> {
                 put_string(out, database);
             }
             put_string(out, NO_PLUGIN);
-            if flags & CONNECT_ATTRS != 0 {
+            if sent.flags & CONNECT_ATTRS != 0 {
                 out.put_slice(self.attributes);
             }
         });
-        (replay, Sent { flags, mariadb })
+        (replay, sent)
+    }
+}
+
+impl<'a> TlsRequest<'a> {
+    /// The request for TLS that `payload` is, if it is one. The server looks at the flag only: it drops what stands
+    /// behind the first 32 bytes, and reads on in TLS.
+    pub(super) fn parse(payload: &'a [u8]) -> Option<Self> {
+        let head = Head::parse(&mut Reader(payload))?;
+        let wanted = PROTOCOL_41 | SSL;
+        (head.flags & wanted == wanted).then_some(TlsRequest(head))
+    }
+
+    /// The request that a backend is sent, with the flags that it claims. They hold for the response too, whatever that
+    /// claims: servers do not look at its flags ("for legacy reasons", `parse_client_handshake_packet`).
+    pub(super) fn replay(&self, offer: Offer) -> (Bytes, Sent) {
+        let sent = self.0.cut_to(offer);
+        (packet(SEQUENCE, |out| self.0.put(out, sent)), sent)
     }
 }
 
@@ -106,6 +125,20 @@ impl<'a> Head<'a> {
     fn parse(reader: &mut Reader<'a>) -> Option<Self> {
         let (flags, as_it_came, mariadb) = (reader.u32()?, reader.bytes(AS_IT_CAME_LEN)?, reader.u32()?);
         Some(Head { flags, as_it_came, mariadb })
+    }
+
+    /// The flags that a backend is sent: those that the edge has offered, and that of whoever can be asked again.
+    fn cut_to(&self, offer: Offer) -> Sent {
+        let flags = self.flags & (offer.flags | CLIENT_MYSQL) | PLUGIN_AUTH;
+        let mariadb = if flags & CLIENT_MYSQL == 0 { self.mariadb & offer.mariadb } else { 0 };
+        Sent { flags, mariadb }
+    }
+
+    /// Appends the same 32 bytes with other flags.
+    fn put(&self, out: &mut BytesMut, sent: Sent) {
+        out.put_u32_le(sent.flags);
+        out.put_slice(self.as_it_came);
+        out.put_u32_le(sent.mariadb);
     }
 }
 
@@ -234,7 +267,24 @@ mod tests {
         assert!(matches!(fault(&payload(CLIENT_MYSQL | PROTOCOL_41, 0, b"blog\0pw\0")), Fault::OldPassword));
         assert!(matches!(fault(&payload(BASE | SSL, 0, b"")), Fault::Tls));
         assert!(matches!(fault(&payload(BASE, 0, b"")), Fault::Layout(_)));
-        // A whole response that claims TLS without a request for it: the server lets that pass.
+        // A whole response that claims TLS without a request for it: a server without TLS lets that pass.
         assert!(Response::parse(&payload(BASE | SSL, 0, b"blog\0\0x\0")).is_ok());
+    }
+
+    #[test]
+    fn a_request_for_tls_is_known_by_its_flag_and_passed_on_alone() {
+        let query_attributes = 1 << 27;
+        let offer = Offer { flags: OFFER.flags | SSL, ..OFFER };
+        for behind in [&b""[..], b"blog\0\0x\0"] {
+            let came = payload(BASE & !CLIENT_MYSQL | SSL | query_attributes, 0x3d, behind);
+            let (replay, sent) = TlsRequest::parse(&came).unwrap().replay(offer);
+            assert_eq!(sent, Sent { flags: BASE & !CLIENT_MYSQL | SSL, mariadb: 0x1d });
+            assert_eq!(replay[..4], [32, 0, 0, 1]);
+            assert_eq!(replay[4..], payload(sent.flags, 0x1d, b""));
+        }
+        for none in [payload(BASE, 0, b""), payload(SSL, 0, b""), payload(BASE | SSL, 0, b"")[..31].to_vec()]
+        {
+            assert_eq!(TlsRequest::parse(&none), None);
+        }
     }
 }

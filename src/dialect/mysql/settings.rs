@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 use serde::Deserialize;
 
-use super::capability::{self, CLIENT_MYSQL};
+use super::capability::{self, CLIENT_MYSQL, SSL};
 use super::packet::{packet, put_string};
+use crate::dialect::tls::{Gate, StartTls};
 
 /// What the servers behind a port are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -46,6 +47,7 @@ pub struct Settings {
     /// By which plugin most accounts log in. A client prepares for it, and is asked for another one if need be.
     plugin: &'static str,
     random: Random,
+    tls: StartTls,
 }
 
 /// The capability flags of a greeting.
@@ -68,9 +70,23 @@ impl Settings {
             version: version.on_the_wire(flavour).into(),
             offer: Offer::of(flavour, &version),
             collation: if modern { UTF8MB4_0900_AI_CI } else { UTF8MB4_GENERAL_CI },
-            plugin: if modern { "caching_sha2_password" } else { "mysql_native_password" },
+            plugin: if modern { CACHING_SHA2 } else { "mysql_native_password" },
             random,
+            tls: StartTls::Off,
         }
+    }
+
+    /// The same port, with TLS if it is offered.
+    ///
+    /// In TLS nobody can ask the client to hash once more, with the server's nonce, but the server itself. It does so
+    /// if the client begins with another plugin than its account's; and with this plugin, which sends the password
+    /// itself if the hash is wrong, it matters to no account.
+    pub fn offering(mut self, tls: StartTls) -> Self {
+        if tls != StartTls::Off {
+            self.offer.flags |= SSL;
+            self.plugin = CACHING_SHA2;
+        }
+        Settings { tls, ..self }
     }
 
     /// What the servers behind the port are.
@@ -80,6 +96,11 @@ impl Settings {
 
     pub(super) fn offer(&self) -> Offer {
         self.offer
+    }
+
+    /// A gate for one connection, if TLS is offered.
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.tls.gate()
     }
 
     /// The greeting for one connection: `Protocol::HandshakeV10`, the first packet of all.
@@ -197,6 +218,8 @@ const UTF8MB4_GENERAL_CI: u8 = 45;
 /// MySQL's default since 8.0.
 const UTF8MB4_0900_AI_CI: u8 = 255;
 
+const CACHING_SHA2: &str = "caching_sha2_password";
+
 const MARIADB_MARK: &str = "-MariaDB";
 /// The servers' own limit, SERVER_VERSION_LENGTH.
 const VERSION_LEN_MAX: usize = 60;
@@ -266,6 +289,17 @@ mod tests {
         let default = Settings::new(None, None, Random(|_| Ok(())));
         assert_eq!(parts(&default).0, "5.5.5-10.11.0-MariaDB");
         assert_eq!(parts(&Settings::new(Some(Flavour::Mysql), None, default.random)).0, "8.4.0");
+    }
+
+    #[test]
+    fn where_tls_is_offered_a_plugin_is_named_that_wrong_hashes_do_no_harm_to() {
+        let with_tls = |flavour| settings(flavour, "10.11.6").offering(StartTls::Passthrough(None));
+        for (flavour, flags) in [(Flavour::Mariadb, 0x01ff_fffe), (Flavour::Mysql, 0x01ff_ffff)] {
+            let (_, offered, _, plugin) = parts(&with_tls(flavour));
+            assert_eq!((offered, &*plugin), (flags, "caching_sha2_password"));
+        }
+        let without = settings(Flavour::Mariadb, "10.11.6");
+        assert_eq!(parts(&without.clone().offering(StartTls::Off)), parts(&without));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub use self::hello::{ClientHello, HelloReader};
 pub use self::zone::Zone;
 use super::{
     By, Dialect, Identified, Login, Name, Opening, Protocol, Protocols, Reason, Recognised, Refusal, Step,
-    postgres,
+    postgres, words::TLS_HANDSHAKE,
 };
 
 /// What a listener says about its TLS.
@@ -91,9 +91,14 @@ impl Dialect for Sni {
     }
 }
 
-/// Whether these are the first bytes of a TLS client: a handshake record.
+/// Whether these are the first bytes of a TLS client: a handshake record of TLS 1.0 or later, as even old clients write.
+/// With a zero instead it could be the length of a MongoDB client's message.
 pub fn recognise(first: &[u8]) -> Recognised {
-    Recognised::by_magic(first, b"\x16\x03")
+    match first {
+        [] | [TLS_HANDSHAKE] | [TLS_HANDSHAKE, 3] => Recognised::NeedMore,
+        [TLS_HANDSHAKE, 3, 1..=4, ..] => Recognised::Mine,
+        [..] => Recognised::NotMine,
+    }
 }
 
 /// Lets TLS clients pass that name an addon. Also for dialects in which a client can ask for TLS.

@@ -5,6 +5,7 @@
 //! else here only reads or carries out.
 
 pub mod apps;
+pub mod archives;
 mod crash;
 pub mod kinds;
 pub mod lifecycle;

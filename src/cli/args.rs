@@ -162,6 +162,25 @@ pub enum Verb {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Write the data of an addon to a file, with the engine's own program
+    #[command(
+        after_help = "Example: pierhead export blog --output blog.dump; pierhead export blog | ssh other pierhead import blog -"
+    )]
+    Export {
+        /// The addon
+        name: Name,
+        /// The file [default: stdout]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Replace the data of an addon by those in a file that `export` has written; if that fails they are as they were
+    #[command(after_help = "Example: pierhead import blog blog.dump")]
+    Import {
+        /// The addon
+        name: Name,
+        /// The file; - for stdin
+        file: PathBuf,
+    },
     /// Tell an app about an addon: its URL becomes a variable of the app's
     #[command(after_help = "Example: pierhead attach blog --app shop --as BLUE; pierhead env --app shop")]
     Attach(Attachment),

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use futures_util::stream::BoxStream;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -14,6 +15,9 @@ use tokio::net::UnixStream;
 
 use super::Failure;
 use crate::control::api::types::{ErrorBody, ErrorView};
+
+/// A body that is read while it is sent.
+pub type Upload = BoxStream<'static, std::io::Result<Frame<Bytes>>>;
 
 /// A client of one control socket.
 #[derive(Debug)]
@@ -50,17 +54,24 @@ impl Client {
 
     /// `DELETE` that is answered with nothing.
     pub async fn delete_only(&self, path: &str) -> Result<(), Failure> {
-        checked(self.request(Method::DELETE, path, Bytes::new()).await?).await.map(drop)
+        checked(self.request(Method::DELETE, path, Full::new(Bytes::new())).await?).await.map(drop)
     }
 
     /// `GET`, with the answer's body as it arrives.
     pub async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
-        Ok(checked(self.request(Method::GET, path, Bytes::new()).await?).await?.into_body())
+        Ok(checked(self.request(Method::GET, path, Full::new(Bytes::new())).await?).await?.into_body())
+    }
+
+    /// `POST` with a body that is read while it is sent. It takes as long as it takes.
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, body: Upload) -> Result<T, Failure> {
+        let answer = checked(self.request(Method::POST, path, StreamBody::new(body)).await?).await?;
+        let bytes = answer.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| broken(&error))
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
         let work = async {
-            let answer = checked(self.request(method, path, body).await?).await?;
+            let answer = checked(self.request(method, path, Full::new(body)).await?).await?;
             let bytes = answer.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
             serde_json::from_slice(&bytes).map_err(|error| broken(&error))
         };
@@ -68,7 +79,11 @@ impl Client {
         tokio::time::timeout(TIMEOUT, work).await.map_err(|_| late())?
     }
 
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
+    async fn request<B>(&self, method: Method, path: &str, body: B) -> Result<Response<Incoming>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.no_answer(&error))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
@@ -79,7 +94,7 @@ impl Client {
             .uri(path)
             .header("host", "pierhead")
             .header("content-type", "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| Failure::failed(error.to_string()))?;
         sender.send_request(request).await.map_err(|error| broken(&error))
     }

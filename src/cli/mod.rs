@@ -8,6 +8,7 @@ mod apps;
 mod args;
 mod client;
 mod connect;
+mod data;
 mod doctor;
 mod events;
 mod failure;

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, connect, events, show};
+use super::{Failure, Globals, Verb, apps, connect, data, events, show};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, CreateRequest, Explanation, RouteList, Status, UrlView,
@@ -36,6 +36,8 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
+        Verb::Export { name, output } => data::export(client, &name, output.as_deref()).await?,
+        Verb::Import { name, file } => data::import(client, &name, &file, json).await?,
         Verb::Attach(what) => apps::attach(client, &what, json).await?,
         Verb::Detach(what) => apps::detach(client, &what, json).await?,
         Verb::Promote { name, app } => apps::promote(client, &name, &app, json).await?,

@@ -88,11 +88,19 @@ pub struct ControlConfig {
     pub group: Option<String>,
     /// Where Prometheus may scrape `/metrics` over TCP; none serves it on the control socket only.
     pub metrics: Option<SocketAddr>,
+    /// The largest file that `import` takes. It is kept in `data_dir` while it is read in.
+    pub import_max: Size,
 }
 
 impl Default for ControlConfig {
     fn default() -> Self {
-        ControlConfig { socket: "/run/pierhead/control.sock".into(), mode: 0o660, group: None, metrics: None }
+        ControlConfig {
+            socket: "/run/pierhead/control.sock".into(),
+            mode: 0o660,
+            group: None,
+            metrics: None,
+            import_max: Size::from_mib(100 << 10),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use crate::addons::archives::Archives;
 use crate::addons::kinds;
 use crate::addons::provision::{Engine, LoginAddress, Provisioner};
 use crate::addons::store::{Store, StoreError};
@@ -167,9 +168,20 @@ fn build(parts: Parts) -> io::Result<Built> {
     let enter_namespaces = enter_namespaces(config.docker.reach)?;
     let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
     let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
+    let archives = Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes());
     let started_at = jiff::Timestamp::now();
-    let api =
-        Arc::new(Api { config, store, reconciler, provisioner, engine, watch, table, edge, started_at });
+    let api = Arc::new(Api {
+        config,
+        store,
+        reconciler,
+        provisioner,
+        archives,
+        engine,
+        watch,
+        table,
+        edge,
+        started_at,
+    });
     let (listener, file) = socket.into_parts();
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok((api, listener, metrics.map(tokio::net::TcpListener::from_std).transpose()?, file))

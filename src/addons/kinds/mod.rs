@@ -3,6 +3,7 @@
 //! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
 //! "does a login succeed?", the only thing here that touches the network.
 
+mod archive;
 mod memcached;
 mod mongodb;
 mod mosquitto;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use self::archive::{Archive, Ends};
 use super::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;
@@ -89,6 +91,11 @@ pub trait Kind: Send + Sync {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a>;
+
+    /// How its data are exported and imported. `None`: not at all.
+    fn archive(&self, _name: &Name) -> Option<Archive> {
+        None
+    }
 
     /// The engine's own client program, for `pierhead connect`.
     fn client(&self, access: &Access<'_>) -> ClientCommand;

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use super::archive::{Ends, has};
+use super::{
+    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host,
+};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;
@@ -25,6 +28,7 @@ pub static MARIADB: Mysql = Mysql {
     },
     // From 11.4 on the client insists on TLS otherwise.
     client_option: "--skip-ssl",
+    dump_program: "mariadb-dump",
 };
 
 /// The kind `mysql`.
@@ -41,6 +45,7 @@ pub static MYSQL: Mysql = Mysql {
     // Without TLS, the first login after a start of the server needs its key. "loose", as a program called mysql may be
     // MariaDB's, which knows no such option and then only says so.
     client_option: "--loose-get-server-public-key",
+    dump_program: "mysqldump",
 };
 
 /// A kind of this family.
@@ -50,6 +55,7 @@ pub struct Mysql {
     flavour: Flavour,
     variables: Variables,
     client_option: &'static str,
+    dump_program: &'static str,
 }
 
 /// What the image calls its environment variables.
@@ -117,6 +123,34 @@ impl Kind for Mysql {
         in_time(async move { select_one(address, name, password).await.map_err(explain) })
     }
 
+    fn archive(&self, name: &Name) -> Option<Archive> {
+        let at = |program: &str, options: &[&str]| -> Vec<String> {
+            let to = ["--protocol=tcp", "-h", "127.0.0.1", "-u", name.as_str(), self.client_option];
+            [&[program], &to[..], options, &[name.as_str()]].concat().into_iter().map(str::to_owned).collect()
+        };
+        let dump = [
+            "--single-transaction",
+            "--quick",
+            "--routines",
+            "--triggers",
+            "--events",
+            "--hex-blob",
+            "--no-tablespaces",
+        ];
+        Some(Archive {
+            format: "dump of mariadb-dump or mysqldump (SQL)",
+            extension: "sql",
+            export: at(self.dump_program, &dump),
+            import: [["sh", "-c", IMPORT].map(str::to_owned).to_vec(), at(self.name, &["--batch"])].concat(),
+            // The login may do that, and nothing of what was there before is to stay.
+            import_prefix: format!("DROP DATABASE `{name}`; CREATE DATABASE `{name}`; USE `{name}`;\n"),
+            // Changes of tables are no part of a transaction.
+            atomic: false,
+            password_variable: "MYSQL_PWD",
+            check: is_whole_dump,
+        })
+    }
+
     fn client(&self, access: &Access<'_>) -> ClientCommand {
         let args = |host: &str, port: u16| {
             let (name, port) = (access.name.as_str(), port.to_string());
@@ -130,6 +164,21 @@ impl Kind for Mysql {
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: "MYSQL_PWD".into(),
         }
+    }
+}
+
+/// Run by `sh` with the client program and its arguments. Views, triggers and routines of a dump belong to who made them
+/// there, who may be nobody here: they become the importing login's. Rows are on other lines.
+const IMPORT: &str = r#"LC_ALL=C sed -E '/^(CREATE |\/\*!5)/s/ DEFINER=`[^`]*`@`[^`]*`//' | exec "$0" "$@""#;
+
+fn is_whole_dump(ends: Ends<'_>) -> Result<(), &'static str> {
+    if !has(ends.head, "-- MariaDB dump ") && !has(ends.head, "-- MySQL dump ") {
+        return Err("it does not begin as a dump does");
+    }
+    if has(ends.tail, "-- Dump completed") {
+        Ok(())
+    } else {
+        Err("\"-- Dump completed\" is missing at its end")
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use tokio_postgres::NoTls;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use super::{
+    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host,
+};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -55,6 +57,30 @@ impl Kind for Postgres {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(select_one(address, name, password))
+    }
+
+    fn archive(&self, name: &Name) -> Option<Archive> {
+        let at = |program: &str, options: &[&str]| {
+            let to = ["-h", "127.0.0.1", "-U", name.as_str(), "-d", name.as_str()];
+            [&[program], options, &to].concat().into_iter().map(str::to_owned).collect()
+        };
+        Some(Archive {
+            format: "archive of pg_dump (custom format)",
+            extension: "dump",
+            export: at("pg_dump", &["--format=custom", "--no-owner", "--no-privileges"]),
+            import: at(
+                "pg_restore",
+                &["--single-transaction", "--clean", "--if-exists", "--no-owner", "--no-privileges"],
+            ),
+            import_prefix: String::new(),
+            // All or nothing, as it is one transaction.
+            atomic: true,
+            password_variable: "PGPASSWORD",
+            // It has no mark at its end: pg_restore notices what is cut off, and nothing is committed then.
+            check: |ends| {
+                if ends.head.starts_with(b"PGDMP") { Ok(()) } else { Err("it does not begin with PGDMP") }
+            },
+        })
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {

@@ -4,6 +4,7 @@
 //! else's is never touched.
 
 mod engine;
+mod exec;
 mod networks;
 mod observe;
 mod spec;
@@ -27,6 +28,7 @@ use crate::dialect::Name;
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 use engine::is_missing;
+pub use exec::Program;
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
 /// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.
@@ -65,6 +67,11 @@ impl Provisioner {
         let secrets = Secrets::new(&config.data_dir);
         let networks = tokio::sync::Mutex::new(());
         Provisioner { engine, config, secrets, instance: instance.to_owned(), login_address, networks }
+    }
+
+    /// Where this installation keeps its files.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.config.data_dir
     }
 
     /// The passwords.

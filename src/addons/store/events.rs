@@ -50,6 +50,12 @@ impl Event {
         Event { from: addon.life.state.to_string(), ..Event::at(addon, now_ms(), "destroyed".into()) }
     }
 
+    /// Something was done with an addon that did not change its state.
+    pub(super) fn noted(addon: &Addon, note: String) -> Self {
+        let state = addon.life.state.to_string();
+        Event { from: state.clone(), note, ..Event::at(addon, now_ms(), state) }
+    }
+
     fn at(addon: &Addon, at: UnixMs, to: String) -> Self {
         Event { id: 0, addon: addon.name.clone(), at, from: String::new(), to, note: String::new() }
     }

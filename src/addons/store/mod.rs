@@ -126,6 +126,11 @@ impl Store {
         self.transaction(|transaction| change_in(transaction, name, change))
     }
 
+    /// Keeps a note among the events of an addon.
+    pub fn note(&self, addon: &Addon, note: String) -> Result<(), StoreError> {
+        self.transaction(|transaction| events::add(transaction, &Event::noted(addon, note)))
+    }
+
     /// Removes the row of an addon of which nothing else is left. Its history stays.
     pub fn forget(&self, name: &Name) -> Result<(), StoreError> {
         self.transaction(|transaction| {

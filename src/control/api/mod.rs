@@ -6,6 +6,7 @@
 
 mod addons;
 mod apps;
+mod data;
 mod error;
 mod events;
 mod host;
@@ -21,6 +22,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode};
 use axum::routing::{delete, get, post};
 
+use crate::addons::archives::Archives;
 use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
@@ -46,6 +48,8 @@ pub struct Api {
     pub reconciler: Arc<Reconciler>,
     /// The Docker objects of addons, and the passwords.
     pub provisioner: Arc<Provisioner>,
+    /// Exports and imports.
+    pub archives: Archives,
     /// The Docker engine.
     pub engine: Arc<Engine>,
     /// Keeps the routes true to what runs there.
@@ -67,6 +71,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/addons/{name}/stop", post(addons::stop))
         .route("/v1/addons/{name}/restart", post(addons::restart))
         .route("/v1/addons/{name}/url", get(addons::url))
+        .route("/v1/addons/{name}/export", get(data::export))
+        .route("/v1/addons/{name}/import", post(data::import))
         .route("/v1/addons/{name}/logs", get(logs::logs))
         .route("/v1/apps", get(apps::list))
         .route("/v1/apps/{app}", get(apps::info))

@@ -114,6 +114,17 @@ pub struct UrlView {
     pub container: Option<String>,
 }
 
+/// Answer of `POST /v1/addons/{name}/import`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportView {
+    /// What the file was.
+    pub format: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, as hexadecimal digits.
+    pub sha256: String,
+}
+
 /// Body of `POST /v1/apps/{app}/attachments`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

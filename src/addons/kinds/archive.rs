@@ -1,0 +1,42 @@
+//! How the data of a kind are written out and read in again: by the engine's own programs, inside its container.
+
+/// An archive of one addon.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// What it is, for people.
+    pub format: &'static str,
+    /// What its file's name ends with.
+    pub extension: &'static str,
+    /// The program that writes it to its stdout.
+    pub export: Vec<String>,
+    /// The program that reads it from its stdin.
+    pub import: Vec<String>,
+    /// What that program reads first.
+    pub import_prefix: String,
+    /// Whether an import that fails leaves the data as they were. Otherwise they are written out before and read in
+    /// again after.
+    pub atomic: bool,
+    /// The environment variable in which both take the password.
+    pub password_variable: &'static str,
+    /// Whether a file is a whole archive of this kind.
+    pub check: fn(Ends<'_>) -> Result<(), &'static str>,
+}
+
+/// The first and the last bytes of a file, [`Ends::LEN`] of each or fewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// Where it begins.
+    pub head: &'a [u8],
+    /// Where it ends.
+    pub tail: &'a [u8],
+}
+
+impl Ends<'_> {
+    /// How much of a file is looked at on either side, in bytes.
+    pub const LEN: usize = 1024;
+}
+
+/// Whether `text` is somewhere in `bytes`.
+pub(super) fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}

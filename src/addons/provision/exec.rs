@@ -1,0 +1,70 @@
+//! Programs inside an addon's container. In come arguments; out come their output and how they ended.
+
+use std::pin::Pin;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error as BollardError;
+use bollard::exec::StartExecResults;
+use bollard::models::ExecConfig;
+use futures_util::Stream;
+use tokio::io::AsyncWrite;
+
+use super::{Failure, Provisioner};
+
+/// A program that runs inside a container.
+pub struct Program {
+    /// What it writes; ends when it does.
+    pub output: Pin<Box<dyn Stream<Item = Result<LogOutput, BollardError>> + Send>>,
+    /// Its stdin. Shutting it down ends it.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    docker: Docker,
+    id: String,
+}
+
+impl Provisioner {
+    /// Starts a program as root of the container. `env` can be read in there by root only, and by Docker's users not at
+    /// all (`GET /exec/ID/json` does not tell it).
+    pub async fn exec(&self, container: &str, command: &[String], env: String) -> Result<Program, Failure> {
+        let docker = self.docker().await?;
+        let config = ExecConfig {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            env: Some(vec![env]),
+            cmd: Some(command.to_vec()),
+            ..Default::default()
+        };
+        let failed = |error| self.engine.failure(error);
+        let id = docker.create_exec(container, config).await.map_err(failed)?.id;
+        match docker.start_exec(&id, None).await.map_err(failed)? {
+            StartExecResults::Attached { output, input } => Ok(Program { output, input, docker, id }),
+            StartExecResults::Detached => {
+                Err(Failure::Lasting("Docker did not attach to the program".into()))
+            }
+        }
+    }
+}
+
+impl Program {
+    /// How the program has ended, once its output has: its exit code. `None`: Docker does not know yet, or no more.
+    pub async fn exit_code(docker: &Docker, id: &str) -> Option<i64> {
+        // The output may end a moment before Docker has noticed that the program has.
+        for _ in 0..50 {
+            let seen = docker.inspect_exec(id).await.ok()?;
+            if seen.running == Some(false) {
+                return seen.exit_code;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    /// Its parts: output, input, and what [`Program::exit_code`] asks with.
+    pub fn into_parts(self) -> (Output, Pin<Box<dyn AsyncWrite + Send>>, Docker, String) {
+        (self.output, self.input, self.docker, self.id)
+    }
+}
+
+/// What a program writes.
+pub type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, BollardError>> + Send>>;

@@ -214,3 +214,71 @@ fn an_export_that_is_not_whole_is_no_file() {
     stage.pierhead.ok(&["wait", &one]);
     stage.leaves_nothing();
 }
+
+#[test]
+fn a_backup_counts_once_it_has_been_read_in() {
+    let stage = Stage::new(POSTGRES);
+    let (one, other, dir) = (stage.one(), stage.other(), stage.file("backups"));
+    stage.sql(&one, &(stage.kind.fill)(1000));
+    let sum = stage.sql(&one, stage.kind.sum);
+    let to = dir.to_str().unwrap();
+    let mut files = vec![];
+    for _ in 0..3 {
+        let manifest = stage.pierhead.json(&["backup", &one, "--to", to, "--keep", "2"]);
+        assert_eq!(manifest["verified"], true);
+        files.push(manifest["file"].as_str().unwrap().to_owned());
+        // Names have seconds in them.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let listed = stage.pierhead.json(&["backups", to, &one]);
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|backup| backup["file"].as_str().unwrap()).collect();
+    assert_eq!(listed, files[1..]);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 4, "the oldest is gone, with its manifest");
+    assert_eq!(control::mode_and_uid(&dir.join(&files[2])).0, 0o600);
+    // The scratch addons are gone.
+    let names: Vec<_> = stage.pierhead.json(&["list"])["addons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|addon| addon["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, [one.clone(), other.clone()]);
+
+    let file = dir.join(&files[2]);
+    stage.sql(&one, "DELETE FROM t");
+    for name in [&one, &other] {
+        stage.pierhead.ok(&["restore", name, file.to_str().unwrap()]);
+        assert_eq!(stage.sql(name, stage.kind.sum), sum);
+    }
+    let copy = stage.pierhead.name("copy");
+    stage.pierhead.ok(&["clone", &one, &copy]);
+    assert_eq!(stage.sql(&copy, stage.kind.sum), sum);
+    let twice = stage.pierhead.run(&["clone", &one, &copy]);
+    assert_eq!(twice.code, Some(4), "{twice:?}");
+    assert_eq!(stage.sql(&copy, stage.kind.sum), sum);
+
+    // Somebody has changed the file; it is of another kind; it has no manifest; there is nowhere to write.
+    let mut changed = fs::read(&file).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&file, changed).unwrap();
+    let refused = stage.pierhead.run(&["restore", &one, file.to_str().unwrap()]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("is not what was backed up"), "{refused:?}");
+    let bare = stage.file("bare.dump");
+    fs::write(&bare, "").unwrap();
+    let refused = stage.pierhead.run(&["restore", &one, bare.to_str().unwrap()]);
+    assert!(refused.stderr.contains("manifest"), "{refused:?}");
+    let cache = stage.pierhead.name("cache");
+    stage.pierhead.ok(&["create", "redis", &cache]);
+    let refused = stage.pierhead.run(&["restore", &cache, dir.join(&files[1]).to_str().unwrap()]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("is of a postgres"), "{refused:?}");
+    let refused = stage.pierhead.run(&["backup", &cache, "--to", to]);
+    assert!(refused.stderr.contains("cannot be exported"), "{refused:?}");
+    let refused = stage.pierhead.run(&["backup", &one, "--to", "/dev/full/x"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(stage.sql(&one, stage.kind.sum), sum);
+    for name in [&copy, &cache] {
+        stage.pierhead.ok(&["destroy", name, "--force"]);
+    }
+    stage.leaves_nothing();
+}

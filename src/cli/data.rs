@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, Incoming};
 use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
 
 use super::client::Client;
 use super::{Failure, show};
@@ -26,48 +27,84 @@ pub async fn export(client: &Client, name: &Name, output: Option<&Path>) -> Resu
         let message = format!("{} is there already; nothing was changed", path.display());
         return Err(Failure::failed(message).hint("say another file, or remove it"));
     }
-    let body = client.stream(&format!("/v1/addons/{name}/export")).await?;
-    let bar = bar(0, format!("exporting {name}"));
     match output {
-        None => copy(body, &mut io::stdout().lock(), &bar).await,
-        Some(path) => to_file(body, path, &bar).await,
+        None => {
+            let body = client.stream(&format!("/v1/addons/{name}/export")).await?;
+            copy(body, &mut io::stdout().lock(), &bar(0, format!("exporting {name}"))).await.map(drop)
+        }
+        Some(path) => {
+            let file = export_to(client, name, path).await?;
+            eprintln!("{} bytes are in {}", file.bytes, path.display());
+            Ok(())
+        }
     }
 }
 
-/// The file has its name only once it is whole.
-async fn to_file(body: Incoming, path: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+/// What has been written to a file.
+pub struct Exported {
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, as hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Writes the data of an addon to a file, which has its name only once it is whole.
+pub async fn export_to(client: &Client, name: &Name, path: &Path) -> Result<Exported, Failure> {
+    let body = client.stream(&format!("/v1/addons/{name}/export")).await?;
     let part = PathBuf::from(format!("{}.part", path.display()));
     let failed = |error: io::Error| Failure::failed(format!("cannot write {}: {error}", part.display()));
     // It holds everything that the addon does.
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(failed)?;
-    if let Err(failure) = copy(body, &mut file, bar).await {
+    let written = match copy(body, &mut file, &bar(0, format!("exporting {name}"))).await {
+        Ok(written) => {
+            file.sync_all().and_then(|()| fs::rename(&part, path)).map(|()| written).map_err(failed)
+        }
+        Err(failure) => Err(failure),
+    };
+    if written.is_err() {
         let _ = fs::remove_file(&part);
-        return Err(failure);
     }
-    file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed)?;
-    bar.finish_and_clear();
-    eprintln!("{} bytes are in {}", bar.position(), path.display());
-    Ok(())
+    written
 }
 
-async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Result<(), Failure> {
+async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Result<Exported, Failure> {
+    let failed = |error: io::Error| Failure::failed(format!("cannot write the data: {error}"));
+    let (mut bytes, mut hash) = (0, Sha256::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             Failure::failed(format!("the export broke off, it is not whole: {error}"))
                 .hint("the log of `pierhead serve` says why")
         })?;
-        if let Some(bytes) = frame.data_ref() {
-            to.write_all(bytes)
-                .map_err(|error| Failure::failed(format!("cannot write the data: {error}")))?;
-            bar.inc(bytes.len() as u64);
+        if let Some(data) = frame.data_ref() {
+            to.write_all(data).map_err(failed)?;
+            hash.update(data);
+            bytes += data.len() as u64;
+            bar.set_position(bytes);
         }
     }
-    to.flush().map_err(|error| Failure::failed(format!("cannot write the data: {error}")))
+    to.flush().map_err(failed)?;
+    bar.finish_and_clear();
+    Ok(Exported { bytes, sha256: hex(&hash.finalize()) })
+}
+
+/// Hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a file, or stdin, into an addon.
 pub async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Result<(), Failure> {
+    let imported = import_from(client, name, file).await?;
+    if json {
+        return show::json(&imported);
+    }
+    let ImportView { format, bytes, sha256 } = imported;
+    show::line(&format!("{name} has the data of the {format}: {bytes} bytes, SHA-256 {sha256}"))
+}
+
+/// Sends a file, or stdin, to be read in.
+pub async fn import_from(client: &Client, name: &Name, file: &Path) -> Result<ImportView, Failure> {
     let failed = |error: io::Error| Failure::failed(format!("cannot read {}: {error}", file.display()));
     let (source, len): (Box<dyn Read + Send>, u64) = match file.as_os_str() == "-" {
         true => (Box::new(io::stdin()), 0),
@@ -78,9 +115,18 @@ pub async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Re
         }
     };
     let bar = bar(len, format!("importing into {name}"));
-    let sending = bar.clone();
-    let body = stream::unfold(source, move |mut source| {
-        let bar = sending.clone();
+    let body = chunks(source, bar.clone()).boxed();
+    let imported = client.upload(&format!("/v1/addons/{name}/import"), body).await;
+    bar.finish_and_clear();
+    imported
+}
+
+fn chunks(
+    source: Box<dyn Read + Send>,
+    bar: ProgressBar,
+) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
+    stream::unfold(source, move |mut source| {
+        let bar = bar.clone();
         async move {
             let mut buffer = vec![0; CHUNK_LEN];
             match source.read(&mut buffer) {
@@ -96,16 +142,7 @@ pub async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Re
                 Err(error) => Some((Err(error), source)),
             }
         }
-    });
-    let imported: ImportView = client.upload(&format!("/v1/addons/{name}/import"), body.boxed()).await?;
-    bar.finish_and_clear();
-    if json {
-        return show::json(&imported);
-    }
-    show::line(&format!(
-        "{name} has the data of the {}: {} bytes, SHA-256 {}",
-        imported.format, imported.bytes, imported.sha256
-    ))
+    })
 }
 
 /// Hidden where stderr is no terminal.

@@ -6,6 +6,7 @@
 
 mod apps;
 mod args;
+mod backup;
 mod client;
 mod connect;
 mod data;
@@ -40,6 +41,9 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
     let Cli { globals, verb } = cli;
     match verb {
         Verb::Serve => Ok(serve(globals.checked_config()?)),
+        Verb::Backups { dir, name } => {
+            backup::backups(&dir, name.as_ref(), globals.json).map(|()| ExitCode::SUCCESS)
+        }
         Verb::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "pierhead", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

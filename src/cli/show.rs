@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::Failure;
+use super::backup::Manifest;
 use crate::control::api::types::{
     AddonView, AttachmentView, Check, CheckStatus, Connections, EventView, RouteView,
 };
@@ -88,6 +89,22 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
             attachment.app.to_string(),
             attachment.variable.clone(),
             attachment.addon.to_string(),
+        ]);
+    }
+    print(table)
+}
+
+/// Backups, one a line.
+pub fn backups(backups: &[Manifest]) -> Result<(), Failure> {
+    let mut table = table(&["TIME", "ADDON", "KIND", "FILE", "BYTES", "VERIFIED"]);
+    for backup in backups {
+        table.add_row([
+            to_the_second(&backup.created_at),
+            backup.name.to_string(),
+            backup.kind.to_string(),
+            backup.file.clone(),
+            backup.bytes.to_string(),
+            if backup.verified { "yes" } else { "no" }.to_owned(),
         ]);
     }
     print(table)

@@ -238,6 +238,9 @@ impl Api {
             reason: life.reason.clone(),
             progress: if life.is_settled() { None } else { self.reconciler.progress(&addon.name) },
             container: addon.container_id.clone(),
+            archive: kinds::find(addon.kind.as_str())
+                .and_then(|kind| kind.archive(&addon.name))
+                .map(|archive| archive.extension.to_owned()),
             connections: Connections { active: active.unwrap_or(0), max },
             created_at: rfc3339(addon.created_at),
             updated_at: rfc3339(addon.updated_at),

@@ -49,6 +49,9 @@ pub struct AddonView {
     /// Full id of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// What the name of an exported file ends with; none if its data cannot be exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// Its connections through the edge.
     pub connections: Connections,
     /// RFC 3339, UTC.

@@ -110,3 +110,30 @@ fn shells_are_told_the_verbs() {
         assert!(pierhead.ok(&["completion", shell]).contains("promote"), "{shell}");
     }
 }
+
+#[test]
+fn who_has_asked_for_what_is_kept() {
+    let pierhead = Pierhead::start();
+    let name = pierhead.name("audited");
+    pierhead.ok(&["create", "redis", &name, "--no-wait"]);
+    pierhead.run(&["url", "nobody-here"]);
+    pierhead.ok(&["list"]);
+    let (status, _) = pierhead.http("DELETE", &format!("/v1/addons/{name}?force=maybe"), b"");
+    assert_eq!(status, 400);
+    let log = pierhead.json(&["audit"]);
+    let shown = |request: &Value| {
+        assert_eq!(request["uid"], 0, "{request}");
+        assert!(request["pid"].as_i64().unwrap() > 0);
+        let word = |key: &str| request[key].as_str().unwrap().to_owned();
+        format!("{} {} {}", request["status"], word("method"), word("path"))
+    };
+    let requests: Vec<_> = log["requests"].as_array().unwrap().iter().map(shown).collect();
+    let expected = [
+        "201 POST /v1/addons".to_owned(),
+        "404 GET /v1/addons/nobody-here/url".into(),
+        format!("400 DELETE /v1/addons/{name}"),
+    ];
+    assert_eq!(requests, expected);
+    assert!(pierhead.ok(&["audit", "--tail", "1"]).contains("DELETE"));
+    pierhead.ok(&["destroy", &name, "--force"]);
+}

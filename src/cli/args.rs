@@ -226,6 +226,13 @@ pub enum Verb {
         #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
         timeout: Millis,
     },
+    /// Show who has asked for what: what was changed, and which secrets were told
+    #[command(after_help = "Example: pierhead audit --tail 20")]
+    Audit {
+        /// How many of the latest requests
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        tail: u32,
+    },
     /// Tell an app about an addon: its URL becomes a variable of the app's
     #[command(after_help = "Example: pierhead attach blog --app shop --as BLUE; pierhead env --app shop")]
     Attach(Attachment),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Failure;
 use super::backup::Manifest;
 use crate::control::api::types::{
-    AddonView, AttachmentView, Check, CheckStatus, Connections, EventView, RouteView,
+    AddonView, AttachmentView, AuditView, Check, CheckStatus, Connections, EventView, RouteView,
 };
 
 /// Prints a line, or several.
@@ -89,6 +89,22 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
             attachment.app.to_string(),
             attachment.variable.clone(),
             attachment.addon.to_string(),
+        ]);
+    }
+    print(table)
+}
+
+/// Requests, one a line.
+pub fn audit(requests: &[AuditView]) -> Result<(), Failure> {
+    let mut table = table(&["TIME", "UID", "PID", "STATUS", "REQUEST"]);
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    for request in requests {
+        table.add_row([
+            to_the_second(&request.at),
+            number(request.uid.map(i64::from)),
+            number(request.pid.map(i64::from)),
+            request.status.to_string(),
+            format!("{} {}", request.method, request.path),
         ]);
     }
     print(table)

@@ -12,7 +12,7 @@ use super::waiting::until_settled;
 use super::{Failure, Globals, Verb, apps, backup, connect, data, events, show};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, CreateRequest, Explanation, RouteList, Status, UrlView,
+    AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, Status, UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
@@ -44,6 +44,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::Restore { name, file } => backup::restore(client, &name, &file, json).await?,
         Verb::Clone { name, new, timeout } => backup::clone(client, &name, &new, timeout, json).await?,
+        Verb::Audit { tail } => audit(client, tail, json).await?,
         Verb::Attach(what) => apps::attach(client, &what, json).await?,
         Verb::Detach(what) => apps::detach(client, &what, json).await?,
         Verb::Promote { name, app } => apps::promote(client, &name, &app, json).await?,
@@ -99,6 +100,11 @@ async fn routes(client: &Client, json: bool) -> Result<(), Failure> {
     show::routes(&list.routes)?;
     warn_if_stale(list.stale_since.as_deref());
     Ok(())
+}
+
+async fn audit(client: &Client, tail: u32, json: bool) -> Result<(), Failure> {
+    let list: AuditList = client.get(&format!("/v1/audit?tail={tail}")).await?;
+    if json { show::json(&list) } else { show::audit(&list.requests) }
 }
 
 fn warn_if_stale(since: Option<&str>) {

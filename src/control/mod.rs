@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use self::api::audit::Peer;
 use crate::addons::archives::Archives;
 use crate::addons::kinds;
 use crate::addons::provision::{Engine, LoginAddress, Provisioner};
@@ -145,7 +146,8 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
     tokio::spawn(async move { watch.run().await });
-    let served = axum::serve(listener, api::router(api)).into_future();
+    let served = api::router(api).into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, served).into_future();
     tokio::select! {
         _ = stopped => {}
         result = served => tracing::error!(?result, "the control socket is not served any more"),

@@ -4,6 +4,7 @@
 //! only told to do what the store already says. Calls block for as long as the disk takes.
 
 mod apps;
+mod audit;
 mod events;
 mod row;
 mod schema;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
 pub use self::apps::AttachError;
+pub use self::audit::AuditEntry;
 pub use self::events::Event;
 use super::{Addon, now_ms};
 use crate::dialect::Name;

@@ -53,6 +53,17 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX attachments_of_addon ON attachments (addon);
     ",
+    "
+    CREATE TABLE audit (
+        id     INTEGER PRIMARY KEY AUTOINCREMENT,
+        at     INTEGER NOT NULL,
+        uid    INTEGER,               -- who asked, if the kernel has told
+        pid    INTEGER,
+        method TEXT NOT NULL,
+        path   TEXT NOT NULL,
+        status INTEGER NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

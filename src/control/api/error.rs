@@ -49,7 +49,7 @@ impl ApiError {
 
     /// 404: there is no such path.
     pub fn no_path(path: &str) -> Self {
-        let hint = "see /v1/addons, /v1/apps, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
+        let hint = "see /v1/addons, /v1/apps, /v1/audit, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
         Self::new(StatusCode::NOT_FOUND, "no_such_path", format!("there is nothing at {path}"), hint)
     }
 

@@ -6,6 +6,7 @@
 
 mod addons;
 mod apps;
+pub mod audit;
 mod data;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode};
+use axum::middleware;
 use axum::routing::{delete, get, post};
 
 use crate::addons::archives::Archives;
@@ -80,6 +82,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/apps/{app}/attachments/{variable}", delete(apps::detach))
         .route("/v1/apps/{app}/promote", post(apps::promote))
         .route("/v1/apps/{app}/env", get(apps::env))
+        .route("/v1/audit", get(audit::audit))
         .route("/v1/events", get(events::events))
         .route("/v1/routes", get(host::routes))
         .route("/v1/explain", get(host::explain))
@@ -89,6 +92,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), audit::record))
         .with_state(api)
 }
 

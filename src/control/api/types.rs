@@ -194,6 +194,30 @@ pub struct Variable {
     pub addon: Name,
 }
 
+/// Answer of `GET /v1/audit`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditList {
+    /// The latest last.
+    pub requests: Vec<AuditView>,
+}
+
+/// A request that changed something, or was told a secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// RFC 3339, UTC: when it was answered.
+    pub at: String,
+    /// The user who asked.
+    pub uid: Option<u32>,
+    /// That user's process.
+    pub pid: Option<i32>,
+    /// `POST`, `DELETE`, or `GET` of a secret.
+    pub method: String,
+    /// What it was about.
+    pub path: String,
+    /// The status it was answered with.
+    pub status: u16,
+}
+
 /// Answer of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventList {

@@ -137,3 +137,50 @@ fn who_has_asked_for_what_is_kept() {
     assert!(pierhead.ok(&["audit", "--tail", "1"]).contains("DELETE"));
     pierhead.ok(&["destroy", &name, "--force"]);
 }
+
+#[test]
+fn another_plan_is_live_where_it_can_be() {
+    let pierhead = Pierhead::start_with(
+        "[plan.large]\ncpus = 1.5\nmemory = \"512MiB\"\npids = 200\nconnections_max = 7\n",
+    );
+    let name = pierhead.name("grows");
+    let url = pierhead.ok(&["create", "redis", &name]).trim().to_owned();
+    let maxmemory = || {
+        let output = Command::new("redis-cli")
+            .args(["--no-auth-warning", "-u", &url, "CONFIG", "GET", "maxmemory"])
+            .output();
+        String::from_utf8_lossy(&output.unwrap().stdout).trim().replace("maxmemory\n", "")
+    };
+    let container = control::inspect(&name)["Id"].clone();
+    assert_eq!(maxmemory(), (192 << 20).to_string());
+    let set = pierhead.run(&["set", &name, "--plan", "large"]);
+    assert!(set.code == Some(0) && set.stderr.contains("pierhead restart"), "{set:?}");
+    let limits = |key: &str| control::inspect(&name)["HostConfig"][key].clone();
+    assert_eq!(
+        (limits("Memory"), limits("NanoCpus"), limits("PidsLimit")),
+        (Value::from(512 << 20), Value::from(1_500_000_000), Value::from(200))
+    );
+    assert_eq!(control::inspect(&name)["Id"], container, "it went on running");
+    assert_eq!(maxmemory(), (192 << 20).to_string());
+    let write = ["--no-auth-warning", "-u", &url, "SET", "x", "42"];
+    assert!(Command::new("redis-cli").args(write).output().unwrap().status.success());
+
+    pierhead.ok(&["restart", &name]);
+    assert_ne!(control::inspect(&name)["Id"], container, "it was made anew");
+    assert_eq!(maxmemory(), (384 << 20).to_string());
+    let read =
+        Command::new("redis-cli").args(["--no-auth-warning", "-u", &url, "GET", "x"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "42\n");
+    let info = pierhead.json(&["info", &name]);
+    assert_eq!((&info["plan"], &info["connections"]["max"]), (&Value::from("large"), &Value::from(7)));
+    assert!(pierhead.ok(&["events", &name]).contains("plan large instead of small"));
+    // The same again changes nothing.
+    let same = pierhead.json(&["set", &name, "--plan", "large"]);
+    assert_eq!(same["restart_needed"], false);
+    // Somebody else's `docker update` is put right.
+    control::docker(&["update", "--cpus", "0.2", &name]);
+    control::wait_for("the limits to be put right", std::time::Duration::from_secs(40), || {
+        limits("NanoCpus") == 1_500_000_000
+    });
+    pierhead.ok(&["destroy", &name, "--force"]);
+}

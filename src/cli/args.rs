@@ -117,6 +117,18 @@ pub enum Verb {
     /// Stop an addon and start it again
     #[command(after_help = "Example: pierhead restart blog")]
     Restart(Change),
+    /// Give an addon another plan
+    #[command(after_help = "Example: pierhead set blog --plan large")]
+    Set {
+        /// The addon
+        name: Name,
+        /// A [plan.NAME] of the configuration
+        #[arg(long)]
+        plan: String,
+        /// How to wait for it
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Show what an addon's engine writes
     #[command(after_help = "Example: pierhead logs blog --follow --tail 20")]
     Logs {

@@ -47,6 +47,12 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// `PATCH`.
+    pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
+        self.ask(Method::PATCH, path, body.into()).await
+    }
+
     /// `DELETE`.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::DELETE, path, Bytes::new()).await

@@ -12,7 +12,8 @@ use super::waiting::until_settled;
 use super::{Failure, Globals, Verb, apps, backup, connect, data, events, show};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, Status, UrlView,
+    AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, SetRequest, SetView, Status,
+    UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
@@ -30,6 +31,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Start(change) => want(client, &change.name, "/start", change.wait, json).await?,
         Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
         Verb::Restart(change) => want(client, &change.name, "/restart", change.wait, json).await?,
+        Verb::Set { name, plan, wait } => set(client, &name, plan, wait, json).await?,
         Verb::Logs { name, follow, tail } => logs(client, &name, follow, tail).await?,
         Verb::Events { name, follow, tail } => {
             events::events(client, name.as_ref(), follow, tail, json).await?
@@ -141,6 +143,23 @@ async fn want(client: &Client, name: &Name, verb: &str, wait: WaitArgs, json: bo
         return if json { show::json(&addon) } else { Ok(()) };
     }
     settle(client, name, wait.timeout, json).await
+}
+
+async fn set(client: &Client, name: &Name, plan: String, wait: WaitArgs, json: bool) -> Result<(), Failure> {
+    let set: SetView = client.patch(&path(name, ""), &SetRequest { plan }).await?;
+    if !wait.no_wait {
+        until_settled(client, name, wait.timeout).await?;
+    }
+    if json {
+        return show::json(&set);
+    }
+    show::line(&format!("{name} has the plan {}", set.addon.plan))?;
+    if set.restart_needed {
+        let rest =
+            "what the engine is told when it starts, and the connections at once, change with its next start";
+        eprintln!("{rest}: pierhead restart {name}");
+    }
+    Ok(())
 }
 
 async fn destroy(

@@ -117,7 +117,7 @@ fn run(life: &Life, seen: &Seen) -> (State, Action) {
         let action = if in_use { Action::RemoveContainer } else { Action::RemoveVolume };
         return provisioning(Step::Volume, action);
     }
-    let Container::Ours { phase, name_ok, attached, start, .. } = &seen.container else {
+    let Container::Ours { phase, name_ok, attached, limits_ok, made_ok, start, .. } = &seen.container else {
         return match () {
             _ if !seen.secret => provisioning(Step::Secret, Action::EnsureSecret),
             _ if !seen.image => provisioning(Step::Image, Action::EnsureImage),
@@ -130,7 +130,10 @@ fn run(life: &Life, seen: &Seen) -> (State, Action) {
         Phase::Removing => return provisioning(Step::Container, Action::Wait(LOOK_AGAIN)),
         Phase::Dead => return provisioning(Step::Container, Action::RemoveContainer),
         _ if !name_ok => return provisioning(Step::Container, Action::Rename),
+        // While it runs it is left as it was made: only a restart that is wanted, or happens anyway, changes that.
+        Phase::Down if !made_ok => return provisioning(Step::Container, Action::RemoveContainer),
         _ if !attached => return provisioning(Step::Network, Action::Connect),
+        _ if !limits_ok => return provisioning(Step::Container, Action::SetLimits),
         Phase::Paused => return provisioning(Step::Start, Action::Unpause),
         Phase::Down => return provisioning(Step::Start, Action::Start),
         // Docker is already starting it again; what it writes to its log says why it ended.

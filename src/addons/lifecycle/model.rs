@@ -14,6 +14,8 @@ struct World {
     volume: Option<Presence>,
     container: Option<Engine>,
     starts: u32,
+    /// The plan that is wanted, by number.
+    plan: u32,
     /// How often a login is refused after a start.
     slow_starts: u32,
 }
@@ -23,6 +25,9 @@ struct Engine {
     phase: Phase,
     name_ok: bool,
     attached: bool,
+    /// The plan whose limits it has, and the one that it was made with.
+    limits: u32,
+    made: u32,
     start: u32,
     refusals_left: u32,
 }
@@ -55,6 +60,8 @@ enum Drift {
     /// `docker rm -f` and `docker volume rm`.
     RemoveVolume,
     RestartByDocker,
+    /// Somebody wants another plan.
+    OtherPlan,
 }
 
 impl World {
@@ -66,6 +73,8 @@ impl World {
                 phase: c.phase,
                 name_ok: c.name_ok,
                 attached: c.attached,
+                limits_ok: c.limits == self.plan,
+                made_ok: c.made == self.plan,
                 start: c.start.to_string(),
             },
         };
@@ -83,8 +92,8 @@ impl World {
 
     /// Carries out an action, as Docker would: what is gone by now cannot be acted on.
     fn act(&mut self, action: &Action) -> Result<(), Failure> {
-        let needs_container =
-            ["start", "unpause", "rename", "connect", "stop", "check-login"].contains(&action.as_str());
+        let needs_container = ["start", "unpause", "rename", "connect", "set-limits", "stop", "check-login"]
+            .contains(&action.as_str());
         if needs_container && self.container.is_none() {
             return Err(Failure::Retry("no such container".into()));
         }
@@ -103,6 +112,8 @@ impl World {
                     phase: Phase::Down,
                     name_ok: true,
                     attached: true,
+                    limits: self.plan,
+                    made: self.plan,
                     start: 0,
                     refusals_left: 0,
                 });
@@ -120,6 +131,7 @@ impl World {
             }
             Action::Rename => self.container.as_mut().unwrap().name_ok = true,
             Action::Connect => self.container.as_mut().unwrap().attached = true,
+            Action::SetLimits => self.container.as_mut().unwrap().limits = self.plan,
             Action::Stop => self.container.as_mut().unwrap().phase = Phase::Down,
             Action::CheckLogin => {
                 let c = self.container.as_mut().unwrap();
@@ -150,6 +162,7 @@ impl World {
             (Drift::Pause, Some(c)) if c.phase == Phase::Running => c.phase = Phase::Paused,
             (Drift::Rename, Some(c)) => c.name_ok = false,
             (Drift::Disconnect, Some(c)) => c.attached = false,
+            (Drift::OtherPlan, _) => self.plan += 1,
             (Drift::RestartByDocker, Some(c)) if c.phase == Phase::Running => self.start(),
             _ => {}
         }
@@ -213,6 +226,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Drift::RemoveNetwork,
         Drift::RemoveVolume,
         Drift::RestartByDocker,
+        Drift::OtherPlan,
     ]);
     let event = prop_oneof![
         8 => Just(Event::Work),
@@ -280,6 +294,7 @@ fn check_end(life: Option<&Life>, world: &World) -> Result<(), TestCaseError> {
             prop_assert_eq!(row.state, State::Ready);
             let c = container.expect("a container that is ready");
             prop_assert!(c.phase == Phase::Running && c.name_ok && c.attached && c.refusals_left == 0);
+            prop_assert!(c.limits == world.plan, "{:?}", world);
             prop_assert!(world.secret && world.volume == Some(Presence::Ours));
         }
         Desired::Stopped => {

@@ -99,6 +99,11 @@ pub enum Container {
         name_ok: bool,
         /// Whether it hangs on one of Pierhead's networks.
         attached: bool,
+        /// Whether it has the limits of the addon's plan.
+        limits_ok: bool,
+        /// Whether what can only be said when it is made - arguments, variables, connections at once - is what would be
+        /// said now.
+        made_ok: bool,
         /// Docker's `StartedAt`: tells one start from the next.
         start: String,
     },
@@ -144,6 +149,8 @@ pub enum Action {
     Rename,
     /// Put the container back on a network.
     Connect,
+    /// Give the container the limits of the plan.
+    SetLimits,
     /// Start the container.
     Start,
     /// Thaw the container.
@@ -255,6 +262,7 @@ impl Action {
             Action::EnsureContainer => "ensure-container",
             Action::Rename => "rename",
             Action::Connect => "connect",
+            Action::SetLimits => "set-limits",
             Action::Start => "start",
             Action::Unpause => "unpause",
             Action::CheckLogin => "check-login",

@@ -15,7 +15,15 @@ fn running() -> Seen {
 }
 
 fn ours(phase: Phase) -> Container {
-    Container::Ours { id: "c".into(), phase, name_ok: true, attached: true, start: "s1".into() }
+    Container::Ours {
+        id: "c".into(),
+        phase,
+        name_ok: true,
+        attached: true,
+        limits_ok: true,
+        made_ok: true,
+        start: "s1".into(),
+    }
 }
 
 fn ready() -> Life {
@@ -150,4 +158,21 @@ fn words_can_be_read_back() {
     }
     assert_eq!(State::parse("provisioning"), None);
     assert_eq!(Desired::parse("restart"), Some(Desired::Restart));
+}
+
+#[test]
+fn another_plan_is_live_where_that_can_be_and_waits_for_a_restart_elsewhere() {
+    let with = |phase: Phase, limits: bool, made: bool| {
+        let mut seen = running();
+        seen.container = ours(phase);
+        if let Container::Ours { limits_ok, made_ok, .. } = &mut seen.container {
+            (*limits_ok, *made_ok) = (limits, made);
+        }
+        decided(&ready(), &seen).1
+    };
+    assert_eq!(with(Phase::Running, false, true), "set-limits");
+    assert_eq!(with(Phase::Running, false, false), "set-limits");
+    assert_eq!(with(Phase::Running, true, false), "nothing");
+    assert_eq!(with(Phase::Down, true, false), "remove-container");
+    assert_eq!(with(Phase::Down, false, true), "set-limits");
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as BollardError;
-use bollard::models::VolumeCreateRequest;
+use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 
@@ -115,6 +115,7 @@ impl Provisioner {
             Action::EnsureContainer => return self.ensure_container(addon).await.map(Done::Created),
             Action::Rename => self.rename(container, &addon.name).await?,
             Action::Connect => self.connect(container).await?,
+            Action::SetLimits => self.set_limits(addon, container).await?,
             Action::Start => {
                 // The password may have been changed, and the engine is about to read it.
                 self.ensure_secret(addon)?;
@@ -206,6 +207,19 @@ impl Provisioner {
             .rename_container(container, options)
             .await
             .map_err(|error| self.engine.failure(error))
+    }
+
+    async fn set_limits(&self, addon: &Addon, container: &str) -> Result<(), Failure> {
+        let limits = spec::limits(self.plan(addon)?);
+        let update = ContainerUpdateBody {
+            memory: limits.memory,
+            memory_swap: limits.memory_swap,
+            nano_cpus: limits.nano_cpus,
+            pids_limit: limits.pids_limit,
+            ..Default::default()
+        };
+        let updated = self.docker().await?.update_container(container, update).await;
+        updated.map_err(|error| self.engine.failure(error))
     }
 
     async fn stop(&self, container: &str) -> Result<(), Failure> {

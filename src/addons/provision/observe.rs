@@ -7,7 +7,9 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Contai
 use bollard::query_parameters as query;
 
 use super::engine::is_missing;
-use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, volume_name};
+use super::{
+    Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, kind, spec, volume_name,
+};
 use crate::addons::Addon;
 use crate::addons::lifecycle::{Container, Phase, Presence, Seen};
 use crate::dialect::Name;
@@ -76,12 +78,24 @@ impl Provisioner {
                 None => network.name.as_deref() == Some(name) || network.id.as_deref() == Some(name),
             })
         });
+        // An addon whose plan is not configured any more is left as it is, and can be destroyed.
+        let wanted = match (kind(addon), self.kind_config(addon), self.plan(addon)) {
+            (Ok(kind), Ok(config), Ok(plan)) => Some((kind, config, plan)),
+            _ => None,
+        };
+        let limits_ok = wanted.zip(found.host_config.as_ref());
+        let limits_ok = limits_ok.is_none_or(|((.., plan), found)| spec::has_limits(found, plan));
+        let made_ok = wanted
+            .zip(found.config.as_ref())
+            .is_none_or(|((kind, config, plan), found)| spec::is_made_so(found, addon, kind, config, plan));
         let state = found.state.unwrap_or_default();
         Ok(Container::Ours {
             id,
             phase: phase(state.status),
             name_ok: found.name.as_deref() == Some(&format!("/{}", addon.name)),
             attached,
+            limits_ok,
+            made_ok,
             start: state.started_at.unwrap_or_default(),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, RestartPolicy,
+    ContainerConfig, ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, RestartPolicy,
     RestartPolicyNameEnum,
 };
 
@@ -19,6 +19,8 @@ pub const LABEL_INSTANCE: &str = "pierhead.instance";
 pub const LABEL_NAME: &str = "pierhead.name";
 /// Made by Pierhead, not just routed by it.
 pub const LABEL_MANAGED: &str = "pierhead.managed";
+
+const LABEL_CONNECTIONS: &str = "pierhead.max-connections";
 
 /// How long an engine may take to stop before it is killed, in seconds.
 pub(super) const STOP_TIMEOUT_S: i32 = 30;
@@ -79,20 +81,57 @@ fn labels(parts: &Parts<'_>) -> HashMap<String, String> {
         ("pierhead.protocol", parts.kind.protocol().to_string()),
         ("pierhead.port", parts.kind.port().to_string()),
         ("pierhead.plan", parts.addon.plan.to_string()),
-        ("pierhead.max-connections", parts.plan.connections_max.to_string()),
+        (LABEL_CONNECTIONS, parts.plan.connections_max.to_string()),
     ];
     labels.extend(routing.map(|(key, value)| (key.to_owned(), value)));
     labels
 }
 
-fn host_config(parts: &Parts<'_>, mounts: Vec<Mount>) -> HostConfig {
-    let memory = i64::try_from(parts.plan.memory.bytes()).unwrap_or(i64::MAX);
+/// The limits of a plan, which a running container can be given.
+pub(super) fn limits(plan: &Plan) -> HostConfig {
+    let memory = i64::try_from(plan.memory.bytes()).unwrap_or(i64::MAX);
     HostConfig {
         memory: Some(memory),
         // The same number means: no swap on top.
         memory_swap: Some(memory),
-        nano_cpus: Some((parts.plan.cpus * 1e9) as i64),
-        pids_limit: Some(i64::from(parts.plan.pids)),
+        nano_cpus: Some((plan.cpus * 1e9) as i64),
+        pids_limit: Some(i64::from(plan.pids)),
+        ..Default::default()
+    }
+}
+
+/// Whether a container has these limits.
+pub(super) fn has_limits(found: &HostConfig, plan: &Plan) -> bool {
+    let wanted = limits(plan);
+    found.memory == wanted.memory
+        && found.nano_cpus == wanted.nano_cpus
+        && found.pids_limit == wanted.pids_limit
+}
+
+/// Whether a container was made with what an addon of this plan is made with: arguments, variables, and the connections
+/// that its route allows. What the image adds is not ours.
+pub(super) fn is_made_so(
+    found: &ContainerConfig,
+    addon: &Addon,
+    kind: &dyn Kind,
+    config: &KindConfig,
+    plan: &Plan,
+) -> bool {
+    let settings = kind.image_settings(&addon.name, plan);
+    let args = [&settings.args[..], &config.args].concat();
+    let has = |name: &str, value: &str| {
+        found.env.iter().flatten().any(|pair| pair.split_once('=') == Some((name, value)))
+    };
+    let label = found.labels.as_ref().and_then(|labels| labels.get(LABEL_CONNECTIONS));
+    (args.is_empty() || found.cmd.as_ref() == Some(&args))
+        && settings.env.iter().all(|(name, value)| has(name, value))
+        && label == Some(&plan.connections_max.to_string())
+}
+
+fn host_config(parts: &Parts<'_>, mounts: Vec<Mount>) -> HostConfig {
+    let limits = limits(parts.plan);
+    let memory = limits.memory.unwrap_or_default();
+    HostConfig {
         // Engines share memory between processes through /dev/shm; Docker's 64 MiB are too little for some
         // queries. It counts against the memory limit like everything else.
         shm_size: Some((memory / 4).max(64 << 20)),
@@ -105,7 +144,7 @@ fn host_config(parts: &Parts<'_>, mounts: Vec<Mount>) -> HostConfig {
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        ..Default::default()
+        ..limits
     }
 }
 

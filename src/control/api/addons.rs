@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::types::{AddonList, AddonView, Connections, CreateRequest, UrlView};
+use super::types::{AddonList, AddonView, Connections, CreateRequest, SetRequest, SetView, UrlView};
 use super::{Api, ApiError, parse_body, parse_name, rfc3339};
 use crate::addons::kinds::{self, Access, Kind};
 use crate::addons::lifecycle::{Desired, Failure, Life};
@@ -101,6 +101,31 @@ pub async fn destroy(
     let addon = addon.ok_or_else(|| ApiError::no_addon(&name))?;
     api.reconciler.kick(&name);
     Ok(Json(api.view(&addon)))
+}
+
+/// `PATCH /v1/addons/{name}`: another plan. CPU, memory and processes change at once, the rest with the next start.
+pub async fn set(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<SetView> {
+    let request: SetRequest = parse_body(body, r#"send JSON such as {"plan": "large"}"#)?;
+    let plan = api.plan(&request.plan)?;
+    let before = api.addon(&name)?;
+    let (kind, _) = api.kind(before.kind.as_str())?;
+    let made_from = |plan: &Name| {
+        let plan = api.config.plans.get(plan)?;
+        let settings = kind.image_settings(&before.name, plan);
+        Some((settings.env, settings.args, plan.connections_max))
+    };
+    let restart_needed = made_from(&before.plan) != made_from(&plan);
+    let addon = api.store.change(&before.name, |addon| addon.plan = plan.clone())?;
+    let addon = addon.ok_or_else(|| ApiError::no_addon(&before.name))?;
+    if before.plan != plan {
+        api.store.note(&addon, format!("plan {} instead of {}", plan, before.plan))?;
+    }
+    api.reconciler.kick(&addon.name);
+    Ok(Json(SetView { addon: api.view(&addon), restart_needed }))
 }
 
 /// `POST /v1/addons/{name}/start`

@@ -68,7 +68,7 @@ pub struct Api {
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/addons", get(addons::list).post(addons::create))
-        .route("/v1/addons/{name}", get(addons::info).delete(addons::destroy))
+        .route("/v1/addons/{name}", get(addons::info).patch(addons::set).delete(addons::destroy))
         .route("/v1/addons/{name}/start", post(addons::start))
         .route("/v1/addons/{name}/stop", post(addons::stop))
         .route("/v1/addons/{name}/restart", post(addons::restart))

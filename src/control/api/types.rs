@@ -18,6 +18,23 @@ pub struct CreateRequest {
     pub plan: Option<String>,
 }
 
+/// Body of `PATCH /v1/addons/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetRequest {
+    /// The plan.
+    pub plan: String,
+}
+
+/// Answer of `PATCH /v1/addons/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetView {
+    /// The addon.
+    pub addon: AddonView,
+    /// Whether some of the plan holds only once the addon has been started again.
+    pub restart_needed: bool,
+}
+
 /// An addon as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddonView {

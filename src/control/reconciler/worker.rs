@@ -185,6 +185,7 @@ fn describe(addon: &Addon, action: &Action) -> String {
     match action {
         Action::EnsureSecret => "making a password".to_owned(),
         Action::EnsureImage => format!("pulling {}", addon.image),
+        Action::SetLimits => "changing its limits".to_owned(),
         Action::EnsureNetwork | Action::Connect => "finding a network".to_owned(),
         Action::EnsureVolume => "making the volume".to_owned(),
         Action::EnsureContainer | Action::Rename => "making the container".to_owned(),

@@ -67,6 +67,7 @@ impl Settings {
         Ok(match dialect {
             Protocol::Postgres => Speaks::Postgres,
             Protocol::Redis => Speaks::Redis,
+            Protocol::Amqp => Speaks::Amqp,
             Protocol::None => {
                 let to = self.to.take();
                 Speaks::Fixed(to.ok_or("dialect = \"none\" needs `to`, expected the name of an addon")?)

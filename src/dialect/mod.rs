@@ -3,6 +3,7 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+pub mod amqp;
 mod name;
 pub mod none;
 mod opening;
@@ -25,19 +26,22 @@ pub enum Protocol {
     Postgres,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
+    /// RabbitMQ: AMQP 0-9-1 and 1.0.
+    Amqp,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::Amqp, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
             Protocol::Redis => "redis",
+            Protocol::Amqp => "amqp",
             Protocol::None => "none",
         }
     }
@@ -47,6 +51,7 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(5432),
             Protocol::Redis => Some(6379),
+            Protocol::Amqp => Some(5672),
             Protocol::None => None,
         }
     }
@@ -78,6 +83,8 @@ pub enum Speaks {
     Postgres,
     /// Redis and Valkey.
     Redis,
+    /// RabbitMQ.
+    Amqp,
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
 }
@@ -88,6 +95,7 @@ impl Speaks {
         match self {
             Speaks::Postgres => Protocol::Postgres,
             Speaks::Redis => Protocol::Redis,
+            Speaks::Amqp => Protocol::Amqp,
             Speaks::Fixed(_) => Protocol::None,
         }
     }
@@ -97,6 +105,7 @@ impl Speaks {
         match self {
             Speaks::Postgres => Box::new(postgres::Startup::new()),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
+            Speaks::Amqp => Box::new(amqp::FirstFrames::new()),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
         }
     }

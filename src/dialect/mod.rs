@@ -34,7 +34,8 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[Protocol::Postgres, Protocol::Redis, Protocol::Amqp, Protocol::None];
+    pub const ALL: &'static [Protocol] =
+        &[Protocol::Postgres, Protocol::Redis, Protocol::Amqp, Protocol::None];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {

@@ -84,7 +84,9 @@ impl fmt::Display for Fault {
             Fault::FrameLength(len) => write!(f, "a frame claims {len} bytes"),
             Fault::FrameEnd(byte) => write!(f, "a frame ends with 0x{byte:02x}"),
             Fault::DataOffset(doff) => write!(f, "a frame claims a data offset of {doff}"),
-            Fault::Method(class, method) => write!(f, "unexpected method {class},{method}, expected Start-Ok"),
+            Fault::Method(class, method) => {
+                write!(f, "unexpected method {class},{method}, expected Start-Ok")
+            }
             Fault::Performative => f.write_str("expected a sasl-init"),
             Fault::Layout => f.write_str("invalid arguments of a login"),
             Fault::Mechanism(name) => write!(f, "unknown authentication mechanism \"{name}\""),

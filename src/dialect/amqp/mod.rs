@@ -4,8 +4,8 @@
 //!
 //! Where a choice is left open RabbitMQ decides (`rabbit_reader.erl`, `rabbit_amqp_reader.erl`, and 3.10 asked by the
 //! bytes). Known differences: 0-8 is not spoken (nor is it by RabbitMQ 4); PLAIN and AMQPLAIN are the only mechanisms,
-//! as the others do not name the user at once; a heartbeat before the login, and a client that takes no error before it
-//! has logged in, are not known; and where RabbitMQ closes without a word, or with a reset, the client is told why.
+//! as the others do not name the user at once; a heartbeat before the login is refused; and where RabbitMQ closes
+//! without a word, or with a reset, the client is told why.
 
 mod amqp091;
 mod amqp10;

@@ -229,10 +229,8 @@ mod tests {
             let refusal = Refusal::of(&blog, reason, "be\ncause");
             assert_eq!(bytes(Voice::Close, None, &refusal), amqp091::close(number, text), "{reason:?}");
             let mut header = BytesMut::from(&AMQP_HEADER[..]);
-            let said = (
-                bytes(Voice::Outcome, None, &refusal),
-                go_on(Voice::Outcome, None, &refusal, &mut header),
-            );
+            let said =
+                (bytes(Voice::Outcome, None, &refusal), go_on(Voice::Outcome, None, &refusal, &mut header));
             let expected = match condition {
                 "sys-perm" => (amqp10::outcome(OutcomeCode::SysPerm), None),
                 "sys-temp" => (amqp10::outcome(OutcomeCode::SysTemp), None),

@@ -149,7 +149,7 @@ class CommandLine(unittest.TestCase):
     def test_variants(self):
         made = pierhead.variant("nospin:spin_us=0,relay=copy,binary=/tmp/old", "/tmp/new")
         self.assertEqual((made.name, made.binary), ("pierhead:nospin", "/tmp/old"))
-        self.assertEqual(made.core, {"spin_us": "0", "relay": '"copy"'})
+        self.assertEqual(made.given, {"spin_us": "0", "relay": '"copy"'})
 
 
 class Measuring(unittest.TestCase):

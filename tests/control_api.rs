@@ -107,6 +107,10 @@ fn exit_codes_and_messages() {
     }
     let explained = pierhead.run(&["explain", "nobody"]).stdout;
     assert!(explained.contains("pierhead create postgres nobody"), "{explained}");
+    // There is no kind of this protocol.
+    let explained = pierhead.run(&["explain", "--protocol", "tls", "nobody"]).stdout;
+    let hint = "-> label a container pierhead.protocol=tls";
+    assert!(explained.contains(hint) && !explained.contains("pierhead create tls"), "{explained}");
     let error: Value = serde_json::from_str(&pierhead.run(&["info", "nobody", "--json"]).stderr).unwrap();
     assert_eq!(error["error"]["code"], "not_found");
 }
@@ -151,7 +155,7 @@ fn a_wrong_configuration_is_refused_with_its_place() {
     let pierhead = Pierhead::stopped();
     for (text, words) in [
         ("data_dir = 5", "pierhead.toml:1:12"),
-        ("[kind.mysql]\nimage = \"x\"", "expected one of: postgres"),
+        ("[kind.oracle]\nimage = \"x\"", "expected one of: postgres"),
         ("nonsense = 1", "unknown field"),
     ] {
         std::fs::write(pierhead.config(), text).unwrap();

@@ -4,16 +4,22 @@
 
 #[path = "dialect/conversation.rs"]
 mod conversation;
+#[path = "dialect/cuts.rs"]
+mod cuts;
+#[path = "dialect/damage.rs"]
+mod damage;
 
 use std::fs;
 
 use bytes::BytesMut;
-use conversation::{Outcome, check_startup, check_watch, converse, everywhere, request_ends, watch};
+use conversation::{Outcome, check_startup, check_watch, converse, request_ends, watch};
+use cuts::everywhere;
+use damage::damaged;
 use pierhead::dialect::postgres::Startup;
 use pierhead::dialect::{self, Dialect, Reason, Refusal};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::select;
 
 const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
@@ -180,28 +186,6 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         |(code, body)| packet(code, &body)
     )];
     (requests, packet, vec(any::<u8>(), 0..60)).prop_map(|(a, b, c)| [a, b, c].concat())
-}
-
-/// Streams with a few bytes changed, lost or added; and noise.
-fn damaged(stream: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let damage = vec((any::<Index>(), any::<u8>(), 0..4), 0..4);
-    let damaged = (stream, damage).prop_map(|(mut stream, damage)| {
-        for (at, byte, kind) in damage {
-            let at = at.index(stream.len() + 1);
-            match kind {
-                0 if at < stream.len() => stream[at] = byte,
-                1 if at < stream.len() => _ = stream.remove(at),
-                2 => stream.insert(at, byte),
-                _ => stream.truncate(at),
-            }
-        }
-        stream
-    });
-    prop_oneof![9 => damaged, 1 => vec(any::<u8>(), 0..300)]
-}
-
-fn cuts() -> impl Strategy<Value = Vec<usize>> {
-    vec(0usize..400, 0..12)
 }
 
 fn message() -> impl Strategy<Value = Vec<u8>> {

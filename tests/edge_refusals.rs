@@ -7,12 +7,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{TestEdge, free_address, open_descriptors, startup, wait_for};
 use pierhead::dialect::{Protocol, Reason};
 use pierhead::routes::{RouteState, Upstream};
+use pierhead::sys::NetNamespace;
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const GSS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
@@ -138,6 +140,24 @@ fn a_black_hole_costs_the_deadline_and_no_more() {
     let start = Instant::now();
     assert_refused(&edge, &startup("hole"), "57P03", "not reachable", Reason::Unreachable);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    edge.settle();
+}
+
+#[test]
+fn a_namespace_that_leads_nowhere_is_passed_by() {
+    let edge = TestEdge::start("");
+    // A namespace in which nothing listens, as that of a container is that was replaced unnoticed.
+    let mut empty = std::process::Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
+    let path = format!("/proc/{}/ns/net", empty.id());
+    let own = NetNamespace::open("/proc/self/ns/net".as_ref()).unwrap();
+    wait_for("the namespace", || NetNamespace::open(path.as_ref()).is_ok_and(|found| found != own));
+    let namespace = Arc::new(NetNamespace::open(path.as_ref()).unwrap());
+    edge.publish("moved", RouteState::Ready(Upstream::Namespace(echo(), namespace)), 0);
+    assert_serves(&edge, "moved");
+    let failures: u64 = edge.edge.view().cores().map(|(_, core)| core.dial_failures.get()).sum();
+    assert_eq!(failures, 1, "the first try went into the namespace");
+    empty.kill().unwrap();
+    empty.wait().unwrap();
     edge.settle();
 }
 

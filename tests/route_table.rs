@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use pierhead::dialect::{Name, Protocol};
-use pierhead::routes::{Change, Route, RouteState, Table, Upstream};
+use pierhead::routes::{Ambiguous, Change, Route, RouteState, Table, Upstream};
 use proptest::prelude::*;
 
 const PG: Protocol = Protocol::Postgres;
@@ -27,6 +27,26 @@ fn a_route_is_found_by_its_whole_name_only() {
     assert_eq!(table.len(), 2);
     assert_eq!(table.publish([Change::Remove(PG, name("blog"))]), 1);
     assert_eq!((port(&table, "blog"), table.len()), (None, 1));
+}
+
+#[test]
+fn a_name_among_several_protocols_is_found_if_it_means_one_addon() {
+    let table = Table::new();
+    let of = |protocol| Change::Set(Route::new(protocol, name("blog"), RouteState::Stopped, "".into(), 0));
+    let found = |among: &[Protocol]| {
+        let among = among.iter().copied().collect();
+        table.lookup_among(among, "blog").map(|route| route.map(|route| route.protocol))
+    };
+    let all = Protocol::ALL;
+    assert_eq!(found(all), Ok(None));
+    table.publish([of(PG)]);
+    assert_eq!((found(all), found(&[Protocol::None]), found(&[])), (Ok(Some(PG)), Ok(None), Ok(None)));
+    table.publish([of(Protocol::None)]);
+    assert_eq!(found(all), Err(Ambiguous(PG, Protocol::None)));
+    assert_eq!(found(&[PG]), Ok(Some(PG)));
+    table.publish([of(Protocol::Tls)]);
+    assert_eq!(found(all), Ok(Some(Protocol::Tls)), "it is there for those who say no more");
+    assert!(found(&[PG, Protocol::None]).is_err());
 }
 
 #[test]

@@ -5,12 +5,14 @@
 
 #[path = "../../tests/dialect/conversation.rs"]
 mod conversation;
+#[path = "../../tests/dialect/cuts.rs"]
+mod cuts;
 #[path = "../../src/dialect/mod.rs"]
 mod dialect;
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let (stream, cuts) = conversation::stream_and_cuts(data);
+    let (stream, cuts) = cuts::stream_and_cuts(data);
     conversation::check_startup(stream, &cuts);
 });

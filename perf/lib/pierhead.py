@@ -8,10 +8,10 @@ from .subjects import Subject, launch_and_wait, write
 
 
 class Pierhead(Subject):
-    """One build with one set of [core] settings. A run may compare several."""
+    """One build with one set of settings: [core] ones by their name, others as TABLE.KEY. A run may compare several."""
 
-    def __init__(self, binary, name="pierhead", core=None):
-        self.name, self.binary, self.core = name, binary, core or {}
+    def __init__(self, binary, name="pierhead", given=None):
+        self.name, self.binary, self.given = name, binary, given or {}
 
     def start(self, stack, workdir, engines, settings, instance):
         for protocol in list(instance.addresses):
@@ -38,9 +38,13 @@ class Pierhead(Subject):
 
     def write_config(self, workdir, settings, addresses, engines):
         path = os.path.join(workdir, "pierhead.toml")
-        core = {"cpus": list(settings.proxy_cpus), "pin": str(settings.pin).lower(), **self.core}
-        lines = [f'data_dir = "{workdir}/data"', "[control]", f'socket = "{workdir}/control.sock"', "[log]", 'level = "warn"',
-                 "[core]", *(f"{key} = {value}" for key, value in core.items())]
+        tables = {"log": {"level": '"warn"'}, "core": {"cpus": list(settings.proxy_cpus), "pin": str(settings.pin).lower()}}
+        for key, value in self.given.items():
+            table, _, key = key.rpartition(".")
+            tables.setdefault(table or "core", {})[key] = value
+        lines = [f'data_dir = "{workdir}/data"', "[control]", f'socket = "{workdir}/control.sock"']
+        for table, keys in tables.items():
+            lines += [f"[{table}]", *(f"{key} = {value}" for key, value in keys.items())]
         for protocol, (host, port) in addresses.items():
             lines += ["[[listener]]", f'dialect = "{protocol}"', f'listen = ["{host}:{port}"]']
             if protocol == "none":
@@ -49,8 +53,8 @@ class Pierhead(Subject):
         return path
 
     def describe(self, settings):
-        core = ", ".join(f"{key} = {value}" for key, value in self.core.items()) or "defaults"
-        return f"serve, {settings.threads} cores, pin = {str(settings.pin).lower()}, [core] {core}, log level warn (no " \
+        given = ", ".join(f"{key} = {value}" for key, value in self.given.items()) or "defaults"
+        return f"serve, {settings.threads} cores, pin = {str(settings.pin).lower()}, [core] {given}, log level warn (no " \
                "line for each connection), routes from Docker labels, buffer_size 16 KiB unless said otherwise; " \
                f"{version_of(self.binary)}"
 
@@ -64,16 +68,16 @@ def version_of(binary):
 
 
 def variant(text, binary):
-    """`NAME:KEY=VALUE,...`: another Pierhead in the same run. KEY is one of [core], or `binary`."""
+    """`NAME:KEY=VALUE,...`: another Pierhead in the same run. KEY is one of [core], TABLE.KEY, or `binary`."""
     name, _, rest = text.partition(":")
-    core = {}
+    given = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"{pair!r} in --variant is not KEY=VALUE")
-        core[key] = value
-    binary = core.pop("binary", binary)
-    return Pierhead(binary, f"pierhead:{name}", {key: toml(value) for key, value in core.items()})
+        given[key] = value
+    binary = given.pop("binary", binary)
+    return Pierhead(binary, f"pierhead:{name}", {key: toml(value) for key, value in given.items()})
 
 
 def toml(value):

@@ -59,31 +59,45 @@ impl Secrets {
         self.dir.join(name.as_str()).join(FILE)
     }
 
-    /// Whether an addon has a password.
+    /// The file that is mounted into the addon's container: the engine's own, where it has one, else the password.
+    pub fn mounted(&self, name: &Name) -> io::Result<PathBuf> {
+        let own = self.dir.join(name.as_str()).join(ENGINE_FILE);
+        Ok(if own.try_exists()? { own } else { self.path(name) })
+    }
+
+    /// Whether an addon has a password, and its engine what it needs.
     pub fn exists(&self, name: &Name) -> io::Result<bool> {
         self.path(name).try_exists()
     }
 
-    /// Makes a password, unless there is one. Afterwards the file is on the disk whole, or there is none,
-    /// whenever the power fails. `uid` is the engine's user inside its container, who must be able to read it.
-    pub fn ensure(&self, name: &Name, uid: u32) -> io::Result<()> {
+    /// Makes a password, unless there is one, and the file that the engine reads it from where that is another one:
+    /// `engine_text` is what that must hold, also after somebody has put another password in its place. Afterwards the
+    /// files are on the disk whole, or there is no password, whenever the power fails. `uid` is the engine's user inside
+    /// its container, who must be able to read it.
+    pub fn ensure(
+        &self,
+        name: &Name,
+        uid: u32,
+        engine_text: impl Fn(&Password) -> Option<String>,
+    ) -> io::Result<()> {
         let path = self.path(name);
         let dir = self.dir.join(name.as_str());
         for dir in [&self.dir, &dir] {
             DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
-        if path.try_exists()? {
-            return Ok(());
+        let known = if path.try_exists()? { Some(self.read(name)?) } else { None };
+        let password = known.clone().map_or_else(Password::random, Ok)?;
+        let engine_text = engine_text(&password);
+        if let Some(text) = &engine_text {
+            let there = fs::read_to_string(dir.join(ENGINE_FILE)).is_ok_and(|there| there == *text);
+            if !there {
+                write(&dir, ENGINE_FILE, text, Some(uid))?;
+            }
         }
-        let unfinished = dir.join(UNFINISHED);
-        remove_if_there(&unfinished)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        file.write_all(Password::random()?.expose().as_bytes())?;
-        make_readable_for(&file, uid)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        for dir in [&dir, &self.dir] {
-            File::open(dir)?.sync_all()?;
+        if known.is_none() {
+            // It comes last: if it is there, so is the other. The engine needs but one of them.
+            write(&dir, FILE, password.expose(), engine_text.is_none().then_some(uid))?;
+            File::open(&self.dir)?.sync_all()?;
         }
         Ok(())
     }
@@ -101,6 +115,20 @@ impl Secrets {
             Ok(()) => File::open(&self.dir)?.sync_all(),
         }
     }
+}
+
+/// Makes a file, or makes it anew, as a whole. With a `uid`, that one may read it.
+fn write(dir: &Path, file_name: &str, text: &str, uid: Option<u32>) -> io::Result<()> {
+    let unfinished = dir.join(UNFINISHED);
+    remove_if_there(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    if let Some(uid) = uid {
+        make_readable_for(&file, uid)?;
+    }
+    file.sync_all()?;
+    fs::rename(&unfinished, dir.join(file_name))?;
+    File::open(dir)?.sync_all()
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -123,6 +151,7 @@ fn make_readable_for(file: &File, uid: u32) -> io::Result<()> {
 }
 
 const FILE: &str = "password";
+const ENGINE_FILE: &str = "engine";
 const UNFINISHED: &str = ".password.new";
 
 #[cfg(test)]
@@ -139,20 +168,21 @@ mod tests {
         let (secrets, name) = (Secrets::new(dir.path()), Name::parse("blog").unwrap());
         assert!(!secrets.exists(&name).unwrap());
         let me = dir.path().metadata().unwrap().uid();
-        secrets.ensure(&name, me).unwrap();
+        secrets.ensure(&name, me, |_| None).unwrap();
         let password = secrets.read(&name).unwrap();
-        secrets.ensure(&name, me).unwrap();
+        secrets.ensure(&name, me, |_| None).unwrap();
         assert_eq!(secrets.read(&name).unwrap(), password);
 
         let text = password.expose();
         assert!(text.len() >= 32 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
         assert!(!format!("{password:?}").contains(text));
+        assert_eq!(secrets.mounted(&name).unwrap(), secrets.path(&name));
         let file = secrets.path(&name).metadata().unwrap();
         assert_eq!((file.mode() & 0o777, file.uid()), (0o600, me));
         assert_eq!(secrets.path(&name).parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
 
         let other = Name::parse("shop").unwrap();
-        secrets.ensure(&other, me).unwrap();
+        secrets.ensure(&other, me, |_| None).unwrap();
         assert_ne!(secrets.read(&other).unwrap(), password);
         secrets.remove(&name).unwrap();
         secrets.remove(&name).unwrap();
@@ -166,8 +196,33 @@ mod tests {
         fs::create_dir_all(dir.path().join("secrets/blog")).unwrap();
         fs::write(dir.path().join("secrets/blog").join(UNFINISHED), "half").unwrap();
         assert!(!secrets.exists(&name).unwrap());
-        secrets.ensure(&name, dir.path().metadata().unwrap().uid()).unwrap();
+        secrets.ensure(&name, dir.path().metadata().unwrap().uid(), |_| None).unwrap();
         assert_eq!(secrets.read(&name).unwrap().expose().len(), 40);
         assert!(!dir.path().join("secrets/blog").join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn an_engine_that_reads_another_file_gets_that_one_only() {
+        let dir = TempDir::new().unwrap();
+        let (secrets, name) = (Secrets::new(dir.path()), Name::parse("blog").unwrap());
+        let me = dir.path().metadata().unwrap().uid();
+        // A crash between the two files: neither counts.
+        fs::create_dir_all(dir.path().join("secrets/blog")).unwrap();
+        fs::write(dir.path().join("secrets/blog").join(ENGINE_FILE), "old").unwrap();
+        assert!(!secrets.exists(&name).unwrap());
+        secrets.ensure(&name, me, |password| Some(format!("user blog >{}", password.expose()))).unwrap();
+        let password = secrets.read(&name).unwrap();
+        let mounted = secrets.mounted(&name).unwrap();
+        assert_ne!(mounted, secrets.path(&name));
+        assert_eq!(fs::read_to_string(&mounted).unwrap(), format!("user blog >{}", password.expose()));
+        for file in [&mounted, &secrets.path(&name)] {
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+        }
+
+        // Another password that somebody has put there is what both hold from then on.
+        fs::write(secrets.path(&name), "sesame").unwrap();
+        secrets.ensure(&name, me, |password| Some(format!("user blog >{}", password.expose()))).unwrap();
+        assert_eq!(fs::read_to_string(&mounted).unwrap(), "user blog >sesame");
+        assert_eq!(secrets.read(&name).unwrap().expose(), "sesame");
     }
 }

@@ -17,16 +17,24 @@ pub async fn connect(client: &Client, name: &Name, arguments: &[String]) -> Fail
         Err(failure) => return failure,
     };
     let program = &url.client.program;
-    let mut command = match (in_path(program), &url.container) {
-        (Some(program), _) => {
-            let mut command = Command::new(program);
+    if program.is_empty() {
+        let hint = url.client_elsewhere.unwrap_or_default();
+        return Failure::failed(format!("there is no client program to become for {name}")).hint(hint);
+    }
+    let container = url.container.as_deref().filter(|_| url.client_elsewhere.is_none());
+    let mut command = match (in_path(program), container) {
+        (Some(path), _) => {
+            let mut command = run(&path.to_string_lossy(), program, url.client_script.as_deref());
             command.args(&url.client.args);
             command
         }
         (None, Some(container)) if in_path("docker").is_some() => in_container(&url, container),
         (None, _) => {
-            let hint = format!("install {program}, or use `pierhead url {name}` with another client");
-            return Failure::failed(format!("there is neither {program} nor docker on this host")).hint(hint);
+            let other = format!("install {program}, or use `pierhead url {name}` with another client");
+            let hint =
+                url.client_elsewhere.map_or(other.clone(), |elsewhere| format!("{other}; {elsewhere}"));
+            let missing = if container.is_some() { "docker" } else { "one in the addon's container" };
+            return Failure::failed(format!("there is no {program} on this host, nor {missing}")).hint(hint);
         }
     };
     // Only the client sees it: arguments can be read by everybody on the host.
@@ -40,7 +48,20 @@ fn in_container(url: &UrlView, container: &str) -> Command {
     let mut command = Command::new("docker");
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     command.args(["exec", if terminal { "-it" } else { "-i" }, "--env", &url.client.password_variable]);
-    command.arg(container).arg(&url.client.program).args(&url.client.args_in_container);
+    command.arg(container);
+    match &url.client_script {
+        Some(script) => command.args(["sh", "-c", script]),
+        None => &mut command,
+    };
+    command.arg(&url.client.program).args(&url.client.args_in_container);
+    command
+}
+
+/// The program itself, or a script that runs it by its name.
+fn run(path: &str, program: &str, script: Option<&str>) -> Command {
+    let Some(script) = script else { return Command::new(path) };
+    let mut command = Command::new("sh");
+    command.args(["-c", script, program]);
     command
 }
 

@@ -36,6 +36,8 @@ pub struct CoreConfig {
     pub connections_max: u32,
     /// Whether the thread stays on its CPU.
     pub pin: bool,
+    /// Whether the thread, when it wakes, waits for its turn on the CPU (SCHED_BATCH).
+    pub batch: bool,
 }
 
 impl Default for CoreConfig {
@@ -52,6 +54,7 @@ impl Default for CoreConfig {
             backlog: 4096,
             connections_max: 100_000,
             pin: true,
+            batch: true,
         }
     }
 }
@@ -115,6 +118,7 @@ struct Settings {
     #[serde(default, deserialize_with = "connections_max")]
     connections_max: Option<u32>,
     pin: Option<bool>,
+    batch: Option<bool>,
 }
 
 impl Settings {
@@ -135,6 +139,7 @@ impl Settings {
         set(self.backlog, &mut config.backlog);
         set(self.connections_max, &mut config.connections_max);
         set(self.pin, &mut config.pin);
+        set(self.batch, &mut config.batch);
     }
 }
 

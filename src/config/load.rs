@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::error::{at_offset, located};
 use super::{Config, ConfigError, DEFAULT_PATH};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::mysql::Flavour;
+use crate::dialect::{Name, Protocol, Speaks};
 
 impl Config {
     /// Reads the file at `path` - or, when none is named, [`DEFAULT_PATH`] if it exists - and then the
@@ -55,8 +56,9 @@ impl Config {
             })?);
         }
         for listener in &mut self.listeners {
-            let name = format!("PIERHEAD_PORT_{}", listener.speaks.protocol().as_str().to_uppercase());
-            if let Some(value) = variable(&name) {
+            for protocol in listener.speaks.protocols() {
+                let name = format!("PIERHEAD_PORT_{}", protocol.as_str().to_uppercase());
+                let Some(value) = variable(&name) else { continue };
                 let port = parse_variable(&name, value, |text| {
                     text.parse().map_err(|_| "expected a port from 1 to 65535".to_owned())
                 })?;
@@ -74,7 +76,8 @@ impl Config {
 
     /// The address on which clients of this host reach the edge for `protocol`, if it is listened for.
     pub fn local_address(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let listener = self.listeners.iter().find(|listener| listener.speaks.protocol() == protocol)?;
+        let listener =
+            self.listeners.iter().find(|listener| listener.speaks.protocols().contains(&protocol))?;
         let mut address = *listener.listen.first()?;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -82,6 +85,15 @@ impl Config {
             _ => {}
         }
         Some(address)
+    }
+
+    /// What the servers behind the port at this address are, where its protocol has flavours.
+    pub fn flavour_at(&self, address: SocketAddr) -> Option<Flavour> {
+        let listener = self.listeners.iter().find(|listener| listener.listen.contains(&address))?;
+        match &listener.speaks {
+            Speaks::Mysql(settings) => Some(settings.flavour()),
+            _ => None,
+        }
     }
 
     /// What serde cannot see: names that refer to other parts of the file.

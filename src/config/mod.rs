@@ -70,7 +70,7 @@ impl Default for Config {
             limits: Limits::default(),
             tcp: TcpConfig::default(),
             plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
-            kinds: BTreeMap::from([(fixed_name("postgres"), KindConfig::image("postgres:17"))]),
+            kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
         }
     }
 }
@@ -128,6 +128,21 @@ pub enum LogFormat {
 pub struct DockerConfig {
     /// `unix:///path` or `tcp://host:port`; none: `DOCKER_HOST`, else the engine's usual socket.
     pub host: Option<String>,
+    /// Which way the edge reaches containers.
+    pub reach: Reach,
+}
+
+/// Which way the edge reaches containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// [`Reach::Namespace`] where this process may enter namespaces, else [`Reach::Bridge`].
+    #[default]
+    Auto,
+    /// Over the container's bridge, as everybody else on the host.
+    Bridge,
+    /// By sockets inside the container's own network namespace: past the bridge and the host's packet filter.
+    Namespace,
 }
 
 /// The limits of the edge. Each has a metric.
@@ -225,29 +240,33 @@ pub struct KindConfig {
     /// Further arguments for the engine, behind the image's entry point.
     #[serde(default)]
     pub args: Vec<String>,
-    /// The user (uid) inside the image who must be able to read the password file.
-    #[serde(default = "default_secret_uid")]
-    pub secret_uid: u32,
+    /// The user (uid) inside the image who must be able to read the file with the secret. Default: that of the kind's
+    /// official image.
+    #[serde(default)]
+    pub secret_uid: Option<u32>,
 }
 
 impl KindConfig {
     fn image(image: &str) -> Self {
-        KindConfig {
-            image: image.into(),
-            plan: default_plan(),
-            args: vec![],
-            secret_uid: default_secret_uid(),
-        }
+        KindConfig { image: image.into(), plan: default_plan(), args: vec![], secret_uid: None }
     }
 }
 
+/// The official images of the kinds.
+const DEFAULT_IMAGES: [(&str, &str); 9] = [
+    ("postgres", "postgres:17"),
+    ("mariadb", "mariadb:11.8"),
+    ("mysql", "mysql:8.4"),
+    ("redis", "redis:7"),
+    ("valkey", "valkey/valkey:8"),
+    ("mongodb", "mongo:7"),
+    ("nats", "nats:2"),
+    ("mosquitto", "eclipse-mosquitto:2"),
+    ("memcached", "memcached:1.6"),
+];
+
 fn default_plan() -> Name {
     fixed_name("small")
-}
-
-/// The official Debian-based images run their engines as uid 999.
-fn default_secret_uid() -> u32 {
-    999
 }
 
 fn fixed_name(text: &'static str) -> Name {

@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::dialect::Protocol;
+use crate::dialect::tls::StartTls;
+use crate::dialect::{Protocol, Speaks};
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("p.toml")).map_err(|error| error.to_string())
@@ -35,11 +36,72 @@ fn errors_say_where_and_what_was_expected() {
     assert_error("[[listener]]\ndialect = \"none\"", "1:1", &["needs `to`"]);
     assert_error("[[listener]]\ndialect = \"none\"\nto = \"x\"", "1:1", &["`listen` is missing"]);
     assert_error("[[listener]]\ndialect = \"postgres\"\nto = \"x\"", "1:1", &["say the name themselves"]);
+    let mysql = |line: &str| format!("[[listener]]\ndialect = \"mysql\"\n{line}");
+    assert_error(
+        &mysql("flavour = \"oracle\""),
+        "3:11",
+        &["unknown variant `oracle`", "`mariadb` or `mysql`"],
+    );
+    assert_error(&mysql("version = \"8\""), "3:11", &["\"8\" is no version", "\"10.11.6\""]);
+    assert_error(
+        "[[listener]]\ndialect = \"postgres\"\nversion = \"17.0.0\"",
+        "1:1",
+        &["belong to dialect = \"mysql\""],
+    );
+    assert_error("[[listener]]\ndialect = \"redis\"\nnats = {}", "1:1", &["`nats` belongs to"]);
+    let nats = "[[listener]]\ndialect = \"nats\"\nnats = ";
+    assert_error(&format!("{nats}{{ version = \"2.x\" }}"), "3:8", &["2.x", "\"2.10.0\""]);
+    assert_error(&format!("{nats}{{ max_payload = \"1GiB\" }}"), "3:8", &["1KiB to 64MiB"]);
+    assert_error(&format!("{nats}{{ payload = 1 }}"), "3:10", &["unknown field `payload`"]);
+    assert_error("[[listener]]\ndialect = \"tls\"", "1:1", &["`listen` is missing"]);
+    let tls = "[[listener]]\ndialect = \"tls\"\nlisten = [\"0.0.0.0:5433\"]\nzone = \"DB.example.com\"";
+    assert_error(tls, "4:8", &["DB.example.com", "expected lower-case labels"]);
+    let zone = "[[listener]]\ndialect = \"postgres\"\nzone = \"db.example.com\"";
+    assert_error(zone, "1:1", &["`zone` belongs to TLS"]);
+    let tls = |dialect: &str, mode: &str| {
+        format!("[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"0.0.0.0:1\"]\ntls = \"{mode}\"")
+    };
+    assert_error(&tls("postgres", "on"), "4:7", &["unknown variant `on`", "`passthrough`"]);
+    assert_error(
+        &tls("tls", "passthrough"),
+        "1:1",
+        &["`tls` belongs to dialects in which it can be asked for"],
+    );
+    let several = |list: &str| format!("[[listener]]\ndialect = {list}\nlisten = [\"0.0.0.0:1\"]");
+    assert_error(&several("[\"postgres\", \"nosuch\"]"), "2:24", &["unknown variant `nosuch`"]);
+    assert_error(&several("[\"postgres\", \"none\"]"), "2:11", &["none cannot share a port", "[[listener]]"]);
+    assert_error(&several("[\"tls\", \"mysql\"]"), "2:11", &["mysql cannot share a port"]);
+    assert_error(&several("[\"tls\", \"tls\"]"), "2:11", &["tls is listed twice"]);
+    assert_error(&several("[]"), "2:11", &["an empty list"]);
+    assert_error(&several("5"), "2:11", &["integer `5`", "or a list of dialects"]);
     assert_error("[control]\nmode = \"999\"", "2:8", &["octal"]);
     assert_error("[plan.small]\ncpus = 0.0", "2:8", &["0.01"]);
     assert_error("[plan.Big]\ncpus = 1.0", "1:7", &["lower-case"]);
     assert_error("[kind.pg]\nimage = \"x\"\nplan = \"huge\"", "1:1", &["huge", "small"]);
     assert_error("data_dir = ", "1:12", &[]);
+}
+
+#[test]
+fn dialects_that_share_a_port() {
+    let text = "[[listener]]\ndialect = [\"tls\", \"postgres\"]\nzone = \"db.example.com\"";
+    let mut config = parse(text).unwrap();
+    let protocols = [Protocol::Tls, Protocol::Postgres];
+    assert_eq!(config.listeners[0].speaks.protocols(), protocols);
+    config.apply_variables(|name| (name == "PIERHEAD_PORT_TLS").then(|| "6000".into())).unwrap();
+    for protocol in protocols {
+        assert_eq!(config.local_address(protocol).unwrap().to_string(), "127.0.0.1:6000");
+    }
+    let Speaks::AnyOf(choices) = &config.listeners[0].speaks else { panic!() };
+    let Speaks::Tls(tls) = &choices[0] else { panic!() };
+    assert_eq!(tls.among, protocols.into_iter().collect(), "a shared port is for those who share it");
+    assert!(tls.zone.is_some());
+    let zone = "[[listener]]\ndialect = \"postgres\"\ntls = \"passthrough\"\nzone = \"db.example.com\"";
+    let Speaks::Postgres(StartTls::Passthrough(zone)) = &parse(zone).unwrap().listeners[0].speaks else {
+        panic!()
+    };
+    assert!(zone.is_some());
+    let alone = parse("[[listener]]\ndialect = [\"postgres\"]").unwrap();
+    assert_eq!(alone.listeners[..], Config::default().listeners[..1]);
 }
 
 #[test]
@@ -58,7 +120,7 @@ fn core_overrides_by_cpu_in_both_forms() {
 fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
     let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
     let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
-    assert_eq!(ports, [5432, 6379, 5672]);
+    assert_eq!(ports, [5432, 3306, 6379, 5672, 27017, 4222, 1883, 11211]);
     let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
     assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
 }

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::dialect::{Protocol, Reason};
+use crate::addons::kinds::Kind;
+use crate::config::Config;
+use crate::dialect::{By, Protocol, Reason};
 
 /// The running edge, as the control thread sees it. All of it must return at once.
 pub trait EdgeStatus: Send + Sync + 'static {
@@ -38,6 +40,16 @@ impl ListenerStatus {
     }
 }
 
+/// Where clients of this host reach the edge for a kind: at the first port for its protocol, unless another one is of
+/// its flavour.
+pub fn login_address(edge: &dyn EdgeStatus, config: &Config, kind: &dyn Kind) -> Option<SocketAddr> {
+    let listeners = edge.listeners();
+    let of_protocol = listeners.iter().filter(|listener| listener.protocol == kind.protocol());
+    let suits = |listener: &&ListenerStatus| config.flavour_at(listener.address) == kind.flavour();
+    // Of several that do, or do not, the first one is taken.
+    of_protocol.min_by_key(|listener| !suits(listener)).map(ListenerStatus::local_address)
+}
+
 /// The counters of one core.
 #[derive(Clone, Debug, Default)]
 pub struct CoreStatus {
@@ -67,8 +79,8 @@ pub struct ProtocolStatus {
     pub protocol: Protocol,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections routed by a name in the protocol's own messages.
-    pub routed: u64,
+    /// Connections routed, in the order of [`By::METHODS`].
+    pub routed: [u64; By::METHODS.len()],
     /// Connections refused, in the order of [`Reason::ALL`].
     pub refused: [u64; Reason::ALL.len()],
     /// From accept to the name.

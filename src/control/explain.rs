@@ -2,8 +2,8 @@
 
 use super::api::types::{Check, CheckStatus, Explanation};
 use super::api::{Api, upstream_text};
-use crate::addons::Addon;
-use crate::dialect::{Login, Name, Protocol};
+use crate::addons::{Addon, kinds};
+use crate::dialect::{Login, Name, Protocol, Protocols};
 use crate::docker::labels;
 use crate::routes::{Route, RouteState};
 
@@ -27,9 +27,20 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
         }
     };
     let addon = api.store.addon(&name).ok().flatten();
-    let route = api.table.lookup(protocol, name.as_str());
+    let route = match protocol {
+        Protocol::Tls => api.table.lookup_among(Protocols::named(), name.as_str()),
+        _ => Ok(api.table.lookup(protocol, name.as_str())),
+    };
     steps.push(freshness(api));
     steps.push(provisioned(&name, addon.as_ref()));
+    let route = match route {
+        Ok(route) => route,
+        Err(ambiguous) => {
+            let hint = "connect with a client that says by ALPN what it speaks, or give them different names";
+            steps.push(Check::fail("route", ambiguous.to_string(), hint));
+            return conclude(steps, String::new());
+        }
+    };
     match &route {
         None => steps.push(no_route(api, &name, protocol)),
         Some(route) => {
@@ -38,9 +49,11 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
         }
     }
     let target = match route.as_deref() {
-        Some(Route { state: RouteState::Ready(upstream), container, .. }) => {
+        Some(route @ Route { state: RouteState::Ready(upstream), container, .. }) => {
             let container: String = container.chars().take(12).collect();
-            format!("{login} goes to {}, container {container}", upstream_text(upstream))
+            let in_tls = Some(route.for_tls(upstream)).filter(|_| protocol == Protocol::Tls);
+            let upstream = upstream_text(in_tls.as_ref().unwrap_or(upstream));
+            format!("{login} goes to {upstream}, container {container}")
         }
         _ => String::new(),
     };
@@ -73,8 +86,12 @@ fn no_route(api: &Api, name: &Name, protocol: Protocol) -> Check {
         return Check::fail("route", detail, "");
     }
     let detail = format!("no running or stopped container is called {name} for {protocol}");
-    let hint =
-        format!("`pierhead create {protocol} {name}`, or label a container pierhead.protocol={protocol}");
+    let label = format!("label a container pierhead.protocol={protocol}");
+    let mut kinds = kinds::ALL.iter().filter(|kind| kind.protocol() == protocol).map(|kind| kind.name());
+    let hint = match kinds.find(|kind| api.config.kinds.contains_key(*kind)) {
+        Some(kind) => format!("`pierhead create {kind} {name}`, or {label}"),
+        None => label,
+    };
     Check::fail("route", detail, hint)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::dialect::Protocol;
 use crate::edge::{CoreCounters, EdgeView, TIMES_BOUNDS_S, Times};
 
@@ -33,13 +33,8 @@ impl EdgeStatus for LiveEdge {
     }
 
     fn listeners(&self) -> Vec<ListenerStatus> {
-        let configured = self.config.listeners.iter();
-        configured
-            .flat_map(|listener| {
-                let protocol = listener.speaks.protocol();
-                listener.listen.iter().map(move |address| ListenerStatus { protocol, address: *address })
-            })
-            .collect()
+        let endpoints = self.config.listeners.iter().flat_map(ListenerConfig::endpoints);
+        endpoints.map(|(protocol, address)| ListenerStatus { protocol, address }).collect()
     }
 
     fn is_draining(&self) -> bool {
@@ -81,7 +76,7 @@ fn protocol(protocol: Protocol, of: &CoreCounters) -> ProtocolStatus {
     ProtocolStatus {
         protocol,
         accepted: of.accepted.get(),
-        routed: of.routed.get(),
+        routed: std::array::from_fn(|method| of.routed[method].get()),
         refused: std::array::from_fn(|reason| of.refused[reason].get()),
         identify: histogram(&of.identify),
         dial: histogram(&of.dial),

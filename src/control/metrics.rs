@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
 use crate::addons::lifecycle::State;
-use crate::dialect::Reason;
+use crate::dialect::{By, Reason};
 use crate::docker::Counters;
 use crate::routes::{Direction, Lane, Table};
 
@@ -35,7 +35,9 @@ fn by_protocol(page: &mut Page, cores: &[CoreStatus]) {
     }
     page.head("pierhead_routed_total", "counter", "Connections whose addon was found, by how it was named.");
     for (cpu, of) in &all {
-        page.sample(&[("protocol", of.protocol.as_str()), ("method", "login"), ("cpu", cpu)], of.routed);
+        for (method, count) in By::METHODS.iter().zip(of.routed) {
+            page.sample(&[("protocol", of.protocol.as_str()), ("method", method), ("cpu", cpu)], count);
+        }
     }
     page.head("pierhead_refused_total", "counter", "Connections refused, by reason.");
     for (cpu, of) in &all {
@@ -194,7 +196,7 @@ mod tests {
             let protocol = Protocol::Postgres;
             let dial = Histogram::default();
             let protocols =
-                vec![ProtocolStatus { protocol, accepted: 9, routed: 8, refused, identify, dial }];
+                vec![ProtocolStatus { protocol, accepted: 9, routed: [8, 1, 0], refused, identify, dial }];
             let samples = vec![Sample { name: "pierhead_turns_total", help: "Turns.", value: 7 }];
             vec![CoreStatus { cpu: 3, protocols, samples }]
         }
@@ -222,6 +224,7 @@ mod tests {
         let page = page(&Edge, &table, &Counters::default(), &[]);
         for line in [
             "pierhead_connections_accepted_total{protocol=\"postgres\",cpu=\"3\"} 9",
+            "pierhead_routed_total{protocol=\"postgres\",method=\"sni\",cpu=\"3\"} 1",
             "pierhead_refused_total{protocol=\"postgres\",reason=\"starting\",cpu=\"3\"} 4",
             "pierhead_identify_seconds_bucket{protocol=\"postgres\",cpu=\"3\",le=\"0.01\"} 7",
             "pierhead_identify_seconds_bucket{protocol=\"postgres\",cpu=\"3\",le=\"+Inf\"} 8",

@@ -22,11 +22,12 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::addons::kinds;
-use crate::addons::provision::{Engine, Provisioner};
+use crate::addons::provision::{Engine, LoginAddress, Provisioner};
 use crate::addons::store::{Store, StoreError};
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
+use crate::sys::NetNamespace;
 use api::Api;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
@@ -155,18 +156,16 @@ type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener
 fn build(parts: Parts) -> io::Result<Built> {
     let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
     let engine = Arc::new(Engine::new(endpoint.clone()));
-    let login_address = {
-        let edge = Arc::clone(&edge);
-        Arc::new(move |protocol| {
-            let listeners = edge.listeners();
-            listeners.iter().find(|listener| listener.protocol == protocol).map(ListenerStatus::local_address)
-        })
+    let login_address: LoginAddress = {
+        let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
+        Arc::new(move |kind| edge_status::login_address(&*edge, &config, kind))
     };
     let provisioner =
         Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
     let placeholders = Placeholders::new(Arc::clone(&book));
-    let watch = Arc::new(Watch::new(endpoint, book));
+    let enter_namespaces = enter_namespaces(config.docker.reach)?;
+    let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
     let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
     let started_at = jiff::Timestamp::now();
     let api =
@@ -174,6 +173,18 @@ fn build(parts: Parts) -> io::Result<Built> {
     let (listener, file) = socket.into_parts();
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok((api, listener, metrics.map(tokio::net::TcpListener::from_std).transpose()?, file))
+}
+
+/// Whether containers are to be reached from inside their network namespaces.
+fn enter_namespaces(reach: Reach) -> io::Result<bool> {
+    match (reach, NetNamespace::may_enter()) {
+        (Reach::Bridge, _) | (Reach::Auto, Err(_)) => Ok(false),
+        (Reach::Auto | Reach::Namespace, Ok(())) => Ok(true),
+        (Reach::Namespace, Err(error)) => Err(io::Error::other(format!(
+            "docker.reach = \"namespace\": network namespaces cannot be entered ({error}). Give this process \
+             CAP_SYS_ADMIN, or set \"auto\""
+        ))),
+    }
 }
 
 async fn serve_metrics(listener: tokio::net::TcpListener, api: Arc<Api>) {

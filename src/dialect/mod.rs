@@ -4,19 +4,30 @@
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
 pub mod amqp;
+mod by;
+pub mod memcached;
+pub mod mongodb;
+pub mod mqtt;
+pub mod mysql;
 mod name;
+pub mod nats;
 pub mod none;
 mod opening;
 pub mod postgres;
 pub mod redis;
+mod shared;
+pub mod tls;
 mod words;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use by::{By, Protocols};
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
 pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
 use serde::{Deserialize, Serialize};
+pub use shared::{Recognise, Recognised, Undecided};
 
 /// The protocols that Pierhead can find a name in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,25 +35,53 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     /// PostgreSQL 3.0 and 3.2.
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
     /// RabbitMQ: AMQP 0-9-1 and 1.0.
     Amqp,
+    /// MongoDB, OP_MSG and OP_QUERY.
+    Mongodb,
+    /// NATS.
+    Nats,
+    /// MQTT 3.1, 3.1.1 and 5.
+    Mqtt,
+    /// memcached, the binary protocol with SASL.
+    Memcached,
+    /// Anything in TLS from the first byte.
+    Tls,
     /// Any: the listener says who is meant.
     None,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] =
-        &[Protocol::Postgres, Protocol::Redis, Protocol::Amqp, Protocol::None];
+    pub const ALL: &'static [Protocol] = &[
+        Protocol::Postgres,
+        Protocol::Mysql,
+        Protocol::Redis,
+        Protocol::Amqp,
+        Protocol::Mongodb,
+        Protocol::Nats,
+        Protocol::Mqtt,
+        Protocol::Memcached,
+        Protocol::Tls,
+        Protocol::None,
+    ];
 
     /// The name used in the config, in labels and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgres",
+            Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
             Protocol::Amqp => "amqp",
+            Protocol::Mongodb => "mongodb",
+            Protocol::Nats => "nats",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Memcached => "memcached",
+            Protocol::Tls => "tls",
             Protocol::None => "none",
         }
     }
@@ -51,10 +90,52 @@ impl Protocol {
     pub fn default_port(self) -> Option<u16> {
         match self {
             Protocol::Postgres => Some(5432),
+            Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
             Protocol::Amqp => Some(5672),
-            Protocol::None => None,
+            Protocol::Mongodb => Some(27017),
+            Protocol::Nats => Some(4222),
+            Protocol::Mqtt => Some(1883),
+            Protocol::Memcached => Some(11211),
+            Protocol::Tls | Protocol::None => None,
         }
+    }
+
+    /// What a TLS client calls the protocol in its ALPN extension, where there is such a name (IANA, "TLS ALPN
+    /// Protocol IDs").
+    pub fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Protocol::Postgres => Some(b"postgresql"),
+            Protocol::Mqtt => Some(b"mqtt"),
+            Protocol::Mysql
+            | Protocol::Redis
+            | Protocol::Amqp
+            | Protocol::Mongodb
+            | Protocol::Nats
+            | Protocol::Memcached
+            | Protocol::Tls
+            | Protocol::None => None,
+        }
+    }
+
+    /// Tells the protocol by a client's first bytes. None where the server speaks first: such a protocol cannot
+    /// share a port.
+    pub fn recognise(self) -> Option<Recognise> {
+        match self {
+            Protocol::Postgres => Some(postgres::recognise),
+            Protocol::Redis => Some(redis::recognise),
+            Protocol::Amqp => Some(amqp::recognise),
+            Protocol::Mongodb => Some(mongodb::recognise),
+            Protocol::Mqtt => Some(mqtt::recognise),
+            Protocol::Memcached => Some(memcached::recognise),
+            Protocol::Tls => Some(tls::recognise),
+            Protocol::Mysql | Protocol::Nats | Protocol::None => None,
+        }
+    }
+
+    /// The protocol that has this name in ALPN.
+    pub fn of_alpn(name: &[u8]) -> Option<Self> {
+        Protocol::ALL.iter().copied().find(|protocol| protocol.alpn() == Some(name))
     }
 }
 
@@ -81,33 +162,69 @@ impl std::str::FromStr for Protocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaks {
     /// PostgreSQL.
-    Postgres,
+    Postgres(tls::StartTls),
+    /// MySQL and MariaDB, as one of them.
+    Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
-    /// RabbitMQ.
+    /// RabbitMQ: AMQP 0-9-1 and 1.0.
     Amqp,
+    /// MongoDB.
+    Mongodb,
+    /// NATS, and what its greeting says.
+    Nats(nats::Settings),
+    /// MQTT.
+    Mqtt,
+    /// memcached.
+    Memcached,
+    /// TLS from the first byte.
+    Tls(tls::Settings),
     /// Whatever this addon speaks: everybody means it.
     Fixed(Name),
+    /// One of these, in all of which the client speaks first. There is at least one.
+    AnyOf(Arc<[Speaks]>),
 }
 
 impl Speaks {
-    /// The protocol, for counters and logs.
+    /// The protocol; the first one where there are several.
     pub fn protocol(&self) -> Protocol {
         match self {
-            Speaks::Postgres => Protocol::Postgres,
+            Speaks::Postgres(_) => Protocol::Postgres,
+            Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
             Speaks::Amqp => Protocol::Amqp,
+            Speaks::Mongodb => Protocol::Mongodb,
+            Speaks::Nats(_) => Protocol::Nats,
+            Speaks::Mqtt => Protocol::Mqtt,
+            Speaks::Memcached => Protocol::Memcached,
+            Speaks::Tls(_) => Protocol::Tls,
             Speaks::Fixed(_) => Protocol::None,
+            Speaks::AnyOf(choices) => choices.first().map_or(Protocol::None, Speaks::protocol),
+        }
+    }
+
+    /// All protocols that are spoken there.
+    pub fn protocols(&self) -> Vec<Protocol> {
+        match self {
+            Speaks::AnyOf(choices) => choices.iter().map(Speaks::protocol).collect(),
+            one => vec![one.protocol()],
         }
     }
 
     /// A fresh dialect for one connection.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         match self {
-            Speaks::Postgres => Box::new(postgres::Startup::new()),
+            Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
+            Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
             Speaks::Amqp => Box::new(amqp::FirstFrames::new()),
+            Speaks::Mongodb => Box::new(mongodb::FirstMessage::new()),
+            Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
+            Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),
+            Speaks::Memcached => Box::new(memcached::FirstRequests::new()),
+            Speaks::Tls(settings) => Box::new(tls::Sni::new(settings)),
             Speaks::Fixed(name) => Box::new(none::Fixed::new(name.clone())),
+            Speaks::AnyOf(choices) => Box::new(Undecided::new(Arc::clone(choices))),
         }
     }
 }
@@ -144,6 +261,12 @@ pub trait Dialect {
     }
 }
 
+impl fmt::Debug for dyn Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialect({})", self.protocol())
+    }
+}
+
 /// What a dialect wants done next.
 #[derive(Debug)]
 pub enum Step {
@@ -151,6 +274,8 @@ pub enum Step {
     NeedMore,
     /// Write this to the client, then call [`Dialect::step`] again.
     Reply(Bytes),
+    /// It is known by now which dialect is spoken: go on with this one and the same input.
+    Become(Box<dyn Dialect>),
     /// The client named an addon.
     Identified(Identified),
     /// The client asks to cancel a query of another connection (PostgreSQL).
@@ -166,6 +291,8 @@ pub enum Step {
 pub struct Identified {
     /// Who is meant.
     pub login: Login,
+    /// How that is known.
+    pub by: By,
     /// How the conversation with the backend begins.
     pub opening: Opening,
     /// What to look for in the backend's first answers while they pass by; not for use with a handshake.
@@ -173,9 +300,9 @@ pub struct Identified {
 }
 
 impl Identified {
-    /// A client who means `login`, whose backend is to be opened like this.
+    /// A client that has logged in as `login`, whose backend is to be opened like this.
     pub fn new(login: Login, opening: Opening) -> Self {
-        Identified { login, opening, watch: None }
+        Identified { login, by: By::Login, opening, watch: None }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Dialect, Identified, Login, Name, Opening, Protocol, Refusal, Step};
+use super::{By, Dialect, Identified, Login, Name, Opening, Protocol, Refusal, Step};
 
 /// Leads every connection to one addon.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ impl Dialect for Fixed {
 
     fn step(&mut self, _input: &mut BytesMut) -> Step {
         let login = Login { name: self.to.clone(), role: None };
-        Step::Identified(Identified::new(login, Opening::Replay(Bytes::new())))
+        let identified = Identified::new(login, Opening::Replay(Bytes::new()));
+        Step::Identified(Identified { by: By::Listener, ..identified })
     }
 
     /// There are no words that every protocol understands: the connection is closed.

@@ -11,6 +11,7 @@ use super::container::Container;
 use super::labels::{self, Claim, Problem};
 use crate::dialect::{Name, Protocol};
 use crate::routes::{Change, Route, RouteState, Table};
+use crate::sys::NetNamespace;
 
 /// The sources of the route table, merged.
 ///
@@ -162,7 +163,10 @@ impl RouteBook {
             .collect();
         let mut changes: Vec<_> = gone.iter().filter_map(|id| inner.remove(id, &mut keys)).collect();
         let listed = listed.into_iter().filter(|container| !except.contains(&container.id));
-        changes.extend(listed.filter_map(|container| inner.put(container, &mut keys)));
+        changes.extend(listed.filter_map(|mut container| {
+            container.namespace = inner.namespace_of(&container);
+            inner.put(container, &mut keys)
+        }));
         self.publish(&inner, keys);
         changes
     }
@@ -202,6 +206,12 @@ impl Inner {
         Some(ContainerChange { container, gone: false })
     }
 
+    /// What an inspection has found holds for as long as the container runs.
+    fn namespace_of(&self, listed: &Container) -> Option<Arc<NetNamespace>> {
+        let known = &self.containers.get(&listed.id)?.container;
+        if known.is_running() && listed.is_running() { known.namespace.clone() } else { None }
+    }
+
     fn remove(&mut self, id: &str, keys: &mut Vec<Key>) -> Option<ContainerChange> {
         let entry = self.containers.remove(id)?;
         for claim in &entry.claims {
@@ -222,7 +232,8 @@ impl Inner {
         if let Some(owner) = self.owner(key) {
             let claim = owner.claims.iter().find(|claim| claim.protocol == protocol && claim.name == name)?;
             let id = Arc::clone(&owner.container.id);
-            return Some(Route::new(protocol, name, claim.state.clone(), id, claim.connections_max));
+            let route = Route::new(protocol, name, claim.state.clone(), id, claim.connections_max);
+            return Some(Route { tls_port: claim.tls_port, ..route });
         }
         let placeholder = self.placeholders.get(key)?;
         Some(Route::new(protocol, name, placeholder.state.clone(), "".into(), placeholder.connections_max))

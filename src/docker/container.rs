@@ -12,6 +12,8 @@ use bollard::models::{
     ContainerSummaryStateEnum as Listed, EndpointSettings,
 };
 
+use crate::sys::NetNamespace;
+
 /// A container that exists on the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
@@ -32,6 +34,9 @@ pub struct Container {
     pub network_mode: String,
     /// Its addresses by network name. A container that does not run is on its networks, without addresses.
     pub networks: BTreeMap<String, Addresses>,
+    /// Its network namespace; only while it runs, if it has one of its own and the watch may enter it. Lists do not
+    /// tell: this is the one thing that an inspection has to find.
+    pub namespace: Option<Arc<NetNamespace>>,
 }
 
 /// What a container is doing.
@@ -80,6 +85,7 @@ impl Container {
             exit_code: listed_exit_code(status, summary.status.as_deref().unwrap_or_default()),
             network_mode: summary.host_config.and_then(|config| config.network_mode).unwrap_or_default(),
             networks: addresses(networks),
+            namespace: None,
         })
     }
 
@@ -108,12 +114,18 @@ impl Container {
             exit_code: state.exit_code.filter(|_| status == Status::Stopped),
             network_mode: answer.host_config.and_then(|config| config.network_mode).unwrap_or_default(),
             networks: addresses(answer.network_settings.and_then(|settings| settings.networks)),
+            namespace: None,
         })
     }
 
     /// Whether its main process runs and is not paused.
     pub fn is_running(&self) -> bool {
         self.status == Status::Running
+    }
+
+    /// Whether it runs in a network namespace that is its own.
+    pub fn has_own_network(&self) -> bool {
+        self.is_running() && self.network_mode != "host" && !self.network_mode.starts_with("container:")
     }
 
     /// The id as people see it: the first 12 digits.

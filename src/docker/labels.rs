@@ -4,6 +4,7 @@
 //! [`Problem`] for each wish that cannot be met.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::container::{Addresses, Container, Status};
 use crate::dialect::{Name, NameError, Protocol};
@@ -16,6 +17,9 @@ pub const PROTOCOL: &str = "pierhead.protocol";
 pub const NAME: &str = "pierhead.name";
 /// The port inside the container, one for each protocol and in the same order. Default: the protocol's own.
 pub const PORT: &str = "pierhead.port";
+/// The port inside the container where TLS is spoken from the first byte, one for each protocol and in the same
+/// order. Default: the port of the protocol.
+pub const TLS_PORT: &str = "pierhead.tls-port";
 /// The network whose address is used. Default: the first by name that has an IPv4 address, else IPv6.
 pub const NETWORK: &str = "pierhead.network";
 /// How many connections are allowed at once. Default, and 0: no limit.
@@ -32,6 +36,8 @@ pub struct Claim {
     pub state: RouteState,
     /// How many connections are allowed at once; 0 for no limit.
     pub connections_max: u32,
+    /// The port for TLS from the first byte, if it is another one.
+    pub tls_port: Option<u16>,
 }
 
 /// Why a container is not routed, or cannot be reached; each text says what to do next.
@@ -60,13 +66,20 @@ pub enum Problem {
         error: NameError,
     },
     /// Not a port.
-    #[error("label {PORT}: {0:?} is no port from 1 to 65535")]
-    Port(String),
+    #[error("label {label}: {text:?} is no port from 1 to 65535")]
+    Port {
+        /// Which label.
+        label: &'static str,
+        /// What it says.
+        text: String,
+    },
     /// Not one port for each protocol.
     #[error(
-        "label {PORT}: {ports} given for {protocols} in {PROTOCOL}; give one for each, in the same order"
+        "label {label}: {ports} given for {protocols} in {PROTOCOL}; give one for each, in the same order"
     )]
     PortCount {
+        /// Which label.
+        label: &'static str,
         /// How many ports there are.
         ports: usize,
         /// How many protocols there are.
@@ -115,7 +128,9 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
     let Some(text) = container.labels.get(PROTOCOL) else { return (claims, problems) };
     let protocols: Vec<&str> = text.split(',').map(str::trim).collect();
     let common = name(container).and_then(|name| {
-        Ok((name, ports(container, protocols.len())?, connections_max(container)?, reach(container)?))
+        let ports = |label| ports(container, label, protocols.len());
+        let ports = ports(PORT)?.into_iter().zip(ports(TLS_PORT)?);
+        Ok((name, ports, connections_max(container)?, reach(container)?))
     });
     let (name, ports, connections_max, reach) = match common {
         Ok(common) => common,
@@ -126,7 +141,7 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
     {
         problems.push(problem.clone());
     }
-    for (protocol, port) in protocols.into_iter().zip(ports) {
+    for (protocol, (port, tls_port)) in protocols.into_iter().zip(ports) {
         match protocol.parse::<Protocol>() {
             Err(text) => problems.push(Problem::Protocol(text)),
             Ok(protocol) if claims.iter().any(|claim: &Claim| claim.protocol == protocol) => {
@@ -137,8 +152,8 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
                     problems.push(Problem::PortNeeded(protocol));
                     continue;
                 };
-                let state = state(container.status, reach.as_ref().ok().copied(), port);
-                claims.push(Claim { protocol, name: name.clone(), state, connections_max });
+                let state = state(container, reach.as_ref().ok().copied(), port);
+                claims.push(Claim { protocol, name: name.clone(), state, connections_max, tls_port });
             }
         }
     }
@@ -150,9 +165,15 @@ pub fn wanted_name(container: &Container) -> &str {
     container.labels.get(NAME).unwrap_or(&container.name)
 }
 
-fn state(status: Status, address: Option<IpAddr>, port: u16) -> RouteState {
-    match (status, address) {
-        (Status::Running, Some(address)) => RouteState::Ready(Upstream::Tcp(SocketAddr::new(address, port))),
+fn state(container: &Container, address: Option<IpAddr>, port: u16) -> RouteState {
+    match (container.status, address) {
+        (Status::Running, Some(address)) => {
+            let address = SocketAddr::new(address, port);
+            RouteState::Ready(match &container.namespace {
+                Some(namespace) => Upstream::Namespace(address, Arc::clone(namespace)),
+                None => Upstream::Tcp(address),
+            })
+        }
         // Running without an address is what a container looks like while it moves to another network.
         (Status::Running, None) | (Status::Created | Status::Restarting, _) => RouteState::Starting,
         (Status::Paused | Status::Stopped, _) => RouteState::Stopped,
@@ -167,16 +188,16 @@ fn name(container: &Container) -> Result<Name, Problem> {
     })
 }
 
-/// A port for each protocol; `None` where the protocol's own is meant.
-fn ports(container: &Container, protocols: usize) -> Result<Vec<Option<u16>>, Problem> {
-    let Some(text) = container.labels.get(PORT) else { return Ok(vec![None; protocols]) };
+/// What this label says: a port for each protocol; `None` where there is no such label.
+fn ports(container: &Container, label: &'static str, protocols: usize) -> Result<Vec<Option<u16>>, Problem> {
+    let Some(text) = container.labels.get(label) else { return Ok(vec![None; protocols]) };
     let ports: Vec<_> = text.split(',').map(str::trim).collect();
     if ports.len() != protocols {
-        return Err(Problem::PortCount { ports: ports.len(), protocols });
+        return Err(Problem::PortCount { label, ports: ports.len(), protocols });
     }
     let port = |text: &str| match text.parse() {
         Ok(port) if port > 0 => Ok(Some(port)),
-        _ => Err(Problem::Port(text.to_owned())),
+        _ => Err(Problem::Port { label, text: text.to_owned() }),
     };
     ports.into_iter().map(port).collect()
 }

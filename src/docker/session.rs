@@ -8,13 +8,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
-use bollard::models::{EventMessage, EventMessageTypeEnum};
+use bollard::models::{ContainerInspectResponse, EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::{EventsOptions, EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -24,6 +25,7 @@ use super::client::DockerError;
 use super::container::Container;
 use super::labels;
 use super::watch::Watch;
+use crate::sys::NetNamespace;
 
 /// The state of one connection.
 pub(super) struct Session<'a> {
@@ -147,11 +149,11 @@ impl<'a> Session<'a> {
             let Some(id) = self.waiting.pop_front() else { return };
             self.watch.counters.inspections.fetch_add(1, Relaxed);
             self.inspections.insert(Arc::clone(&id), Inspection::Asked);
-            let docker = self.docker.clone();
+            let (docker, enter_namespaces) = (self.docker.clone(), self.watch.enter_namespaces);
             self.asked.push(Box::pin(async move {
                 let answer = within(INSPECTION_MAX, docker.inspect_container(&id, None)).await;
                 let answer = match answer {
-                    Ok(answer) => Ok(Container::from_inspection(answer)),
+                    Ok(answer) => Ok(inspected(answer, enter_namespaces)),
                     Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
                     Err(error) => Err(error),
                 };
@@ -200,10 +202,23 @@ impl<'a> Session<'a> {
     fn on_list(&mut self, containers: Vec<Container>) {
         self.watch.counters.lists.fetch_add(1, Relaxed);
         let newer = self.listing.take().unwrap_or_default();
+        let running = containers.iter().filter(|container| container.has_own_network());
+        let running: Vec<_> = running.map(|container| Arc::clone(&container.id)).collect();
         let changes = self.watch.book.replace_all(containers, &newer);
         self.watch.announce(changes);
+        if self.watch.enter_namespaces {
+            self.look_for_namespaces(running);
+        }
         self.watch.up();
         self.heard = Some(SystemTime::now());
+    }
+
+    /// Lists do not tell namespaces. After a time without events a container may have another one than before.
+    fn look_for_namespaces(&mut self, running: Vec<Arc<str>>) {
+        let is_first_list = self.heard.is_none();
+        let known = |id: &str| self.watch.book.container(id).is_some_and(|known| known.namespace.is_some());
+        let wanted: Vec<_> = running.into_iter().filter(|id| is_first_list || !known(id)).collect();
+        wanted.into_iter().for_each(|id| self.look_at(id));
     }
 
     fn mark_heard(&mut self) {
@@ -211,6 +226,19 @@ impl<'a> Session<'a> {
             *heard = SystemTime::now();
         }
     }
+}
+
+/// A namespace that cannot be opened (the engine is on another host, or keeps them in a mount namespace of its own) is
+/// not to be had: the container is reached over the bridge.
+fn inspected(answer: ContainerInspectResponse, enter_namespaces: bool) -> Option<Container> {
+    let sandbox = answer.network_settings.as_ref().and_then(|settings| settings.sandbox_key.clone());
+    let mut container = Container::from_inspection(answer)?;
+    if let Some(path) = sandbox.filter(|path| enter_namespaces && !path.is_empty())
+        && container.has_own_network()
+    {
+        container.namespace = NetNamespace::open(Path::new(&path)).ok().map(Arc::new);
+    }
+    Some(container)
 }
 
 /// The engine's own time, as Unix time in seconds with a fraction. It need not be on this host.

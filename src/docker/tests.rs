@@ -23,6 +23,7 @@ fn running(name: &str) -> Container {
         exit_code: None,
         network_mode: "default".to_owned(),
         networks: BTreeMap::from([("bridge".to_owned(), v4("172.17.0.2"))]),
+        namespace: None,
     }
 }
 
@@ -45,7 +46,7 @@ fn ready(address: &str) -> RouteState {
 }
 
 fn claim(name: &str, state: RouteState) -> Claim {
-    Claim { protocol: PG, name: Name::parse(name).unwrap(), state, connections_max: 0 }
+    Claim { protocol: PG, name: Name::parse(name).unwrap(), state, connections_max: 0, tls_port: None }
 }
 
 #[test]
@@ -60,10 +61,16 @@ fn one_label_is_enough() {
 fn every_label_is_read() {
     let container = labelled(
         "Blog_DB",
-        &[(labels::NAME, "blog"), (labels::PORT, " 6000 "), (labels::CONNECTIONS_MAX, "7")],
+        &[
+            (labels::NAME, "blog"),
+            (labels::PORT, " 6000 "),
+            (labels::CONNECTIONS_MAX, "7"),
+            (labels::TLS_PORT, "6443"),
+        ],
     );
     let mut expected = claim("blog", ready("172.17.0.2:6000"));
     expected.connections_max = 7;
+    expected.tls_port = Some(6443);
     assert_eq!(labels::read(&container), (vec![expected], vec![]));
 }
 
@@ -81,10 +88,12 @@ fn wrong_labels_say_what_is_wrong() {
         Problem::NameLabel { text: text(), error: NameError::Start }
     );
     for port in ["0", "65536", "-1", "x", ""] {
-        assert_eq!(problem("ok", &[(labels::PORT, port)]), Problem::Port(port.to_owned()));
+        for label in [labels::PORT, labels::TLS_PORT] {
+            assert_eq!(problem("ok", &[(label, port)]), Problem::Port { label, text: port.to_owned() });
+        }
     }
-    let two = Problem::PortCount { ports: 2, protocols: 1 };
-    assert_eq!(problem("ok", &[(labels::PORT, "1,2")]), two);
+    let two = Problem::PortCount { label: labels::TLS_PORT, ports: 2, protocols: 1 };
+    assert_eq!(problem("ok", &[(labels::TLS_PORT, "1,2")]), two);
     let max = Problem::ConnectionsMax("many".to_owned());
     assert_eq!(problem("ok", &[(labels::CONNECTIONS_MAX, "many")]), max);
     for protocol in ["", "oracle", "Postgres"] {

@@ -25,6 +25,8 @@ pub struct Watch {
     pub(super) list_every: Duration,
     /// How long the engine may take for a list before it counts as lost.
     pub(super) list_max: Duration,
+    /// Whether containers are reached from inside their network namespaces.
+    pub(super) enter_namespaces: bool,
     pub(super) counters: Counters,
     changes: broadcast::Sender<ContainerChange>,
     link: watch::Sender<Link>,
@@ -67,6 +69,7 @@ impl Watch {
             book,
             list_every: LIST_EVERY,
             list_max: LIST_MAX,
+            enter_namespaces: false,
             counters: Counters::default(),
             changes: broadcast::channel(CHANGES_MAX).0,
             link: watch::channel(Link::Down { since, error: None }).0,
@@ -77,6 +80,13 @@ impl Watch {
     /// than `max` for that. Default: 60 s both.
     pub fn list_every(mut self, interval: Duration, max: Duration) -> Self {
         (self.list_every, self.list_max) = (interval, max);
+        self
+    }
+
+    /// Routes lead into the network namespaces of containers, where these can be found, and not over the bridge.
+    /// Default: no.
+    pub fn enter_namespaces(mut self, enter: bool) -> Self {
+        self.enter_namespaces = enter;
         self
     }
 

@@ -23,7 +23,7 @@ use super::relay::{Engine, EngineSettings, Op, Token};
 use super::spin::Spinner;
 use crate::config::{CoreConfig, Limits, TcpConfig};
 use crate::routes::Table;
-use crate::sys::{Completion, Ring, RingSettings, pin_to};
+use crate::sys::{Completion, Ring, RingSettings, pin_to, yield_to_wakers};
 
 /// Everything that a core is started with.
 pub struct CoreSetup {
@@ -57,8 +57,9 @@ struct Core {
     admission: Arc<Admission>,
     spinner: Spinner,
     completions: Vec<Completion>,
-    /// When accepting goes on after an error.
+    /// When accepting goes on after an error, and at which listeners.
     accept_again: Option<Instant>,
+    paused: Vec<usize>,
     /// When the addons' counters are brought up to date next; none when nothing has happened since.
     report_at: Option<Instant>,
     drain: Option<Drain>,
@@ -84,6 +85,9 @@ const IMBALANCE: usize = 2;
 pub fn run(setup: CoreSetup) -> io::Result<()> {
     if setup.config.pin {
         pin_to(setup.shared[setup.index].cpu)?;
+    }
+    if setup.config.batch {
+        yield_to_wakers()?;
     }
     let mut uring = tokio_uring::uring_builder();
     uring.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
@@ -120,6 +124,7 @@ impl Core {
             spinner: Spinner::new(Duration::from_micros(config.spin_us.into())),
             completions: Vec::with_capacity(config.ring_entries as usize),
             accept_again: None,
+            paused: Vec::new(),
             report_at: None,
             drain: None,
         })
@@ -153,11 +158,12 @@ impl Core {
         if worked {
             self.engine.end_turn(&mut self.ring);
         }
+        // Before `enter`, which submits what it asks for: a core with somebody in its lobby sleeps without one.
+        self.keep_house();
         if self.ring.has_work() {
             self.ring.enter(None)?;
             worked |= self.handle_completions();
         }
-        self.keep_house();
         Ok(worked)
     }
 
@@ -169,6 +175,7 @@ impl Core {
         let counters = &self.shared[self.index].counters;
         counters.turns.add(1);
         counters.completions.add(self.completions.len() as u64);
+        self.engine.begin_turn(self.completions.len());
         let mut completions = std::mem::take(&mut self.completions);
         for completion in completions.drain(..) {
             let token = Token::decode(completion.token);
@@ -189,7 +196,9 @@ impl Core {
     /// Nobody is in the lobby: spins a while if that has paid lately, else sleeps in the kernel.
     fn sleep(&mut self) -> io::Result<()> {
         let counters = Arc::clone(&self.shared[self.index].counters);
-        if self.spinner.spin(&counters, || self.ring.has_completions()) {
+        // The turn has just found nothing. What is announced nevertheless has come since, and then the kernel does not
+        // let us sleep; or the flag is stale (docs/decisions.md, D24), and spinning on it would never end.
+        if !self.ring.has_completions() && self.spinner.spin(&counters, || self.ring.has_completions()) {
             return Ok(());
         }
         counters.sleeps.add(1);
@@ -238,7 +247,8 @@ impl Core {
             return;
         }
         if completion.result < 0 {
-            self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+            self.paused.push(listener);
+            self.accept_again.get_or_insert_with(|| Instant::now() + ACCEPT_PAUSE);
         } else {
             self.accept(listener);
         }
@@ -305,11 +315,11 @@ impl Core {
         let now = Instant::now();
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = None;
-            self.engine.report();
+            self.engine.report(&mut self.ring);
         }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
-            (0..self.listeners.len()).for_each(|listener| self.accept(listener));
+            std::mem::take(&mut self.paused).into_iter().for_each(|listener| self.accept(listener));
         }
         if let Some(drain) = &mut self.drain
             && drain.next_close <= now
@@ -335,6 +345,7 @@ impl Core {
     }
 
     fn update_load(&self) {
+        self.lobby.set_relays(self.engine.len());
         self.shared[self.index].set_load(self.load());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use std::time::Duration;
 
-use crate::dialect::{Protocol, Reason};
+use crate::dialect::{By, Protocol, Reason};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -110,8 +110,8 @@ impl Times {
 pub struct ProtocolCounters {
     /// Connections that entered this core's lobby.
     pub accepted: Counter,
-    /// Connections handed to the relay.
-    pub routed: Counter,
+    /// Connections handed to the relay, by [`By::METHODS`].
+    pub routed: [Counter; By::METHODS.len()],
     /// Refusals by [`Reason`].
     pub refused: [Counter; Reason::ALL.len()],
     /// From accept to the name.

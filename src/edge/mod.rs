@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use self::admission::Admission;
 use self::cancel::CancelTable;
 use self::core::CoreSetup;
-pub use self::counters::{CoreCounters, TIMES_BOUNDS_S, Times};
+pub use self::counters::{CoreCounters, ProtocolCounters, TIMES_BOUNDS_S, Times};
 pub use self::listener::ListenError;
 use self::listener::{Listener, check_free};
 use self::mail::{CoreShared, Mail};

@@ -10,10 +10,11 @@ mod usage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use table::Table;
+pub use table::{Ambiguous, Table};
 pub use usage::{Direction, Lane, OpenGuard, Usage};
 
 use crate::dialect::{Name, Protocol};
+use crate::sys::NetNamespace;
 
 /// One addon as the edge sees it. Immutable: a change publishes a new one.
 #[derive(Clone, Debug)]
@@ -31,12 +32,15 @@ pub struct Route {
     pub generation: u64,
     /// How many connections the addon may have at once; 0 for no limit.
     pub connections_max: u32,
+    /// The port for TLS from the first byte, if it is not the one of `state`.
+    pub tls_port: Option<u16>,
     /// Counters that outlive a change of the route. [`Table::publish`] puts the right ones here.
     pub usage: Arc<Usage>,
 }
 
 impl Route {
-    /// A route to be published. Its generation and its counters are for [`Table::publish`] to give.
+    /// A route to be published, without a port of its own for TLS. Its generation and its counters are for
+    /// [`Table::publish`] to give.
     pub fn new(
         protocol: Protocol,
         name: Name,
@@ -44,7 +48,18 @@ impl Route {
         container: Arc<str>,
         connections_max: u32,
     ) -> Self {
-        Route { protocol, name, state, container, generation: 0, connections_max, usage: Arc::default() }
+        let (generation, tls_port, usage) = (0, None, Arc::default());
+        Route { protocol, name, state, container, generation, connections_max, tls_port, usage }
+    }
+
+    /// Where connections that begin with TLS go: to `upstream`, or to the port that is there for them.
+    pub fn for_tls(&self, upstream: &Upstream) -> Upstream {
+        let port = self.tls_port.unwrap_or(upstream.address().port());
+        let address = SocketAddr::new(upstream.address().ip(), port);
+        match upstream {
+            Upstream::Tcp(_) => Upstream::Tcp(address),
+            Upstream::Namespace(_, namespace) => Upstream::Namespace(address, Arc::clone(namespace)),
+        }
     }
 
     /// Whether the edge would treat connections to both alike: everything but generation and counters.
@@ -54,6 +69,7 @@ impl Route {
             && self.state == other.state
             && self.container == other.container
             && self.connections_max == other.connections_max
+            && self.tls_port == other.tls_port
     }
 }
 
@@ -68,13 +84,24 @@ pub enum RouteState {
     Stopped,
 }
 
-/// How a backend is reached (DESIGN §4.12). Later ways (a socket inside the container's network namespace, a
-/// Unix socket file) are further variants here.
+/// How a backend is reached (DESIGN §4.12). A later way (a Unix socket file) is a further variant here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Upstream {
     /// An address on a bridge of this host.
     Tcp(SocketAddr),
+    /// The same address, by a socket inside the container's own network namespace: the bytes do not cross the bridge
+    /// and the host's packet filter.
+    Namespace(SocketAddr, Arc<NetNamespace>),
+}
+
+impl Upstream {
+    /// The container's own address.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Upstream::Tcp(address) | Upstream::Namespace(address, _) => *address,
+        }
+    }
 }
 
 /// One change of the table, for [`Table::publish`].

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::{Change, Route, Usage};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::{Name, Protocol, Protocols};
 
 /// Every route of the host. Cores look up, the control thread publishes.
 ///
@@ -34,6 +34,11 @@ pub struct Table {
     stale_since_ms: AtomicU64,
     writer: Mutex<Writer>,
 }
+
+/// A name alone does not tell which addon is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {0} addon and a {1} addon have that name, and nothing tells which one is meant")]
+pub struct Ambiguous(pub Protocol, pub Protocol);
 
 /// The key of a route is inside the route, so that it is stored once.
 type Shard = HashTable<Arc<Route>>;
@@ -63,6 +68,20 @@ impl Table {
     pub fn lookup(&self, protocol: Protocol, name: &str) -> Option<Arc<Route>> {
         let hash = self.hash(protocol, name);
         self.shards[shard_of(hash)].load().find(hash, |route| is(route, protocol, name)).cloned()
+    }
+
+    /// The route of the only addon of this name that speaks one of `among`. A route for [`Protocol::Tls`] comes
+    /// before the others: it is there for clients that say no more than the name.
+    pub fn lookup_among(&self, among: Protocols, name: &str) -> Result<Option<Arc<Route>>, Ambiguous> {
+        let tls = Some(Protocol::Tls).filter(|tls| among.contains(*tls));
+        if let Some(route) = tls.and_then(|tls| self.lookup(tls, name)) {
+            return Ok(Some(route));
+        }
+        let mut found = among.iter().filter_map(|protocol| self.lookup(protocol, name));
+        match (found.next(), found.next()) {
+            (Some(one), Some(other)) => Err(Ambiguous(one.protocol, other.protocol)),
+            (only, _) => Ok(only),
+        }
     }
 
     /// Makes the changes, in order, and returns how many routes are now different. A change that changes

@@ -5,15 +5,19 @@
 
 #![allow(unsafe_code)]
 
+mod buffers;
 mod memory;
+mod namespace;
 mod probe;
 mod ring;
 mod socket;
 mod splice;
 mod thread;
 
+pub use buffers::BufferId;
+pub use namespace::NetNamespace;
 pub use probe::{ProbeError, probe};
-pub use ring::{BufferId, Completion, Ring, RingSettings};
+pub use ring::{Completion, Ring, RingSettings};
 pub use socket::{EventFd, peer_has_gone, reset_on_close};
 pub use splice::Pipe;
-pub use thread::{ThreadUsage, available_cpus, pin_to, raise_descriptor_limit, thread_usage};
+pub use thread::{available_cpus, pin_to, raise_descriptor_limit, yield_to_wakers};

@@ -6,13 +6,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::memory::Mapping;
+use super::buffers::{BUFFER_GROUP, BufferId, Buffers};
 use super::socket::EventFd;
 
 /// Sizes of a ring.
@@ -25,10 +24,6 @@ pub struct RingSettings {
     /// Bytes in one buffer.
     pub buffer_size: u32,
 }
-
-/// A receive buffer that the kernel has handed out. It has to be given back by [`Ring::give_back`], once.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct BufferId(u16);
 
 /// What became of a request.
 #[derive(Debug)]
@@ -54,7 +49,6 @@ pub struct Ring {
 
 /// Marks the tokens of accepts: their results are descriptors.
 const ACCEPT: u64 = 1 << 63;
-const BUFFER_GROUP: u16 = 0;
 /// IORING_ENTER_GETEVENTS: run deferred task work (io_uring_enter(2)).
 const ENTER_GETEVENTS: u32 = 1;
 /// IORING_RECVSEND_POLL_FIRST: do not try before the socket is readable (io_uring_prep_recv(3)).
@@ -90,7 +84,7 @@ impl Ring {
 
     /// Receives once, into a buffer of the ring. With `poll_first` the socket is not tried before it is readable.
     pub fn recv(&mut self, socket: BorrowedFd, poll_first: bool, token: u64) {
-        let size = self.buffers.size as u32;
+        let size = self.buffers.size();
         let mut entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), size)
             .buf_group(BUFFER_GROUP)
             .build()
@@ -111,9 +105,16 @@ impl Ring {
         self.push(opcode::Send::new(Fd(socket.as_raw_fd()), address, len).flags(flags).build(), token);
     }
 
-    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there.
+    /// Completes once when one of the `events` (`POLLIN`, `POLLOUT`, ...) is there, or `POLLRDHUP`, `POLLHUP` or
+    /// `POLLERR`, which io_uring always tells (IO_POLL_UNMASK, io_uring/poll.c).
     pub fn poll(&mut self, file: BorrowedFd, events: i16, token: u64) {
         self.push(opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).build(), token);
+    }
+
+    /// Completes each time one of the `events` newly is there, until told to stop.
+    pub fn poll_multi(&mut self, file: BorrowedFd, events: i16, token: u64) {
+        let poll = opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32).multi(true).build();
+        self.push(poll, token);
     }
 
     /// Accepts connections until told to stop; each completes with a non-blocking, close-on-exec descriptor.
@@ -203,14 +204,25 @@ impl Ring {
         self.buffers.give_back(buffer);
     }
 
+    /// Lets the kernel have more of the buffers, if there are any that it has not had; whether there were. To be
+    /// called when a receive has found none.
+    pub fn widen(&mut self) -> bool {
+        self.buffers.widen()
+    }
+
+    /// Takes some of the buffers out of use again. To be called now and then while [`Ring::widen`] is not.
+    pub fn narrow(&mut self) {
+        self.buffers.narrow();
+    }
+
     /// How many buffers are handed out.
     pub fn buffers_in_use(&self) -> u32 {
-        self.buffers.in_use
+        self.buffers.in_use()
     }
 
     /// Bytes in one buffer.
     pub fn buffer_size(&self) -> u32 {
-        self.buffers.size as u32
+        self.buffers.size()
     }
 
     fn push(&mut self, entry: squeue::Entry, token: u64) {
@@ -225,63 +237,6 @@ impl Ring {
             // next `enter`.
             let _ = self.uring.submit();
         }
-    }
-}
-
-/// The provided-buffer ring: an array of entries shared with the kernel, and the buffers they name.
-struct Buffers {
-    entries: Mapping,
-    memory: Mapping,
-    count: u16,
-    size: usize,
-    tail: u16,
-    in_use: u32,
-}
-
-impl Buffers {
-    fn register(uring: &IoUring, settings: RingSettings) -> io::Result<Self> {
-        let (count, size) = (settings.buffers, settings.buffer_size as usize);
-        assert!(count.is_power_of_two() && count <= 32768, "checked by the configuration");
-        let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
-        let memory = Mapping::new(usize::from(count) * size)?;
-        // SAFETY: the mapping is page-aligned, large enough for `count` entries, and never unmapped.
-        unsafe { uring.submitter().register_buf_ring(entries.at(0) as u64, count, BUFFER_GROUP)? };
-        let mut buffers = Buffers { entries, memory, count, size, tail: 0, in_use: u32::from(count) };
-        for id in 0..count {
-            buffers.give_back(BufferId(id));
-        }
-        Ok(buffers)
-    }
-
-    fn handed_out(&mut self, id: u16) -> BufferId {
-        self.in_use += 1;
-        BufferId(id)
-    }
-
-    fn give_back(&mut self, BufferId(id): BufferId) {
-        self.in_use -= 1;
-        let slot = usize::from(self.tail & (self.count - 1));
-        let entry: *mut BufRingEntry = self.entries.at(slot * size_of::<BufRingEntry>()).cast();
-        let address = self.memory.at(usize::from(id) * self.size) as u64;
-        // SAFETY: `slot` is inside the array; the kernel reads an entry only below the tail, which is moved
-        // afterwards with release order, and only this thread writes (SINGLE_ISSUER).
-        unsafe {
-            (*entry).set_addr(address);
-            (*entry).set_len(self.size as u32);
-            (*entry).set_bid(id);
-        }
-        self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail lies in the first entry's reserved field, is aligned, and lives as long as the process.
-        unsafe {
-            let tail = BufRingEntry::tail(self.entries.at(0).cast());
-            AtomicU16::from_ptr(tail.cast_mut()).store(self.tail, Ordering::Release);
-        }
-    }
-
-    fn range(&self, BufferId(id): &BufferId, offset: u32, len: u32) -> *const u8 {
-        let end = offset as usize + len as usize;
-        assert!(*id < self.count && end <= self.size, "bytes {offset}+{len} of buffer {id}");
-        self.memory.at(usize::from(*id) * self.size + offset as usize)
     }
 }
 

@@ -27,6 +27,14 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     }
 }
 
+/// Makes the calling thread one of SCHED_BATCH (sched(7)): when it wakes it does not push another off the CPU, but
+/// waits until that one sleeps or has had its share. On an idle CPU nothing changes.
+pub fn yield_to_wakers() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads one live struct.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) })
+}
+
 /// Raises the soft limit of open descriptors to the hard one (setrlimit(2)) and returns it.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     // SAFETY: getrlimit and setrlimit read and write one live struct.
@@ -36,30 +44,6 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
         limit.rlim_cur = limit.rlim_max;
         check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
         Ok(limit.rlim_cur)
-    }
-}
-
-/// What the kernel has counted for the calling thread (getrusage(2), RUSAGE_THREAD).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ThreadUsage {
-    /// Times that the thread lost its CPU although it had work.
-    pub involuntary_switches: u64,
-    /// CPU time, user and system, in microseconds.
-    pub cpu_us: u64,
-}
-
-/// Reads the counters of the calling thread.
-pub fn thread_usage() -> ThreadUsage {
-    // SAFETY: a rusage is plain integers, and the kernel writes inside it. RUSAGE_THREAD cannot fail (Linux 2.6.26).
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
-        usage
-    };
-    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
-    ThreadUsage {
-        involuntary_switches: usage.ru_nivcsw as u64,
-        cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime),
     }
 }
 

@@ -1,7 +1,7 @@
 """Cancels a query with libpq's newer request, as a connection that asked for a protocol version does. Prints, as
 JSON, the SQLSTATE that the query got and after how many seconds.
 
-    postgres_cancel.py HOST PORT NAME PASSWORD PROTOCOL_VERSION
+    postgres_cancel.py HOST PORT NAME PASSWORD PROTOCOL_VERSION [FURTHER=PARAMETER...]
 """
 
 import json
@@ -13,8 +13,9 @@ import psycopg
 
 
 def main():
-    host, port, name, password, version = sys.argv[1:]
+    host, port, name, password, version, *further = sys.argv[1:]
     where = {"host": host, "port": port, "user": name, "password": password, "dbname": name}
+    where |= dict(parameter.split("=") for parameter in further)
     with psycopg.connect(max_protocol_version=version, **where) as connection:
         connection.execute("select 1")
         started = time.monotonic()

@@ -2,10 +2,11 @@
 //
 //     node postgres_cases.js DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
 //
-// The cases and what they give are those of postgres_cases.py.
+// The cases and what they give are those of postgres_cases.py, and so are PIERHEAD_TEST_ZONE and PIERHEAD_TEST_CA.
 'use strict';
 
 const { createHash } = require('node:crypto');
+const { readFileSync } = require('node:fs');
 
 const PARAMETER = Array.from({ length: 300000 }, (_, n) => String.fromCharCode(0x21 + ((n * 7919) % 94))).join('');
 const RESULT_SQL = "select repeat('0123456789', 30000) as v";
@@ -13,11 +14,14 @@ const PREPARED_SQL = 'select sum(n)::int as v from generate_series(1, $1::int) n
 
 const [driver, host, port, name, password, ...others] = process.argv.slice(2);
 
+const { PIERHEAD_TEST_ZONE: zone, PIERHEAD_TEST_CA: ca } = process.env;
+const ssl = (user) => (zone ? { servername: `${user}.${zone}`, ca: readFileSync(ca) } : false);
+
 const digest = (text) => `${text.length} ${createHash('sha256').update(text).digest('hex')}`;
 
 async function withPg(user, secret, work) {
     const { Client } = require('pg');
-    const client = new Client({ host, port: Number(port), user, password: secret, database: user });
+    const client = new Client({ host, port: Number(port), user, password: secret, database: user, ssl: ssl(user) });
     await client.connect();
     const one = async (...query) => (await client.query(...query)).rows[0].v;
     const prepared = (n) => one({ name: 'numbers', text: PREPARED_SQL, values: [n] });
@@ -29,7 +33,8 @@ async function withPg(user, secret, work) {
 }
 
 async function withPostgresJs(user, secret, work) {
-    const sql = require('postgres')({ host, port: Number(port), user, password: secret, database: user, max: 1 });
+    const place = { host, port: Number(port), database: user, ssl: ssl(user) };
+    const sql = require('postgres')({ ...place, user, password: secret, max: 1 });
     const one = async (text, values = []) => (await sql.unsafe(text, values))[0].v;
     const prepared = async (n) => (await sql.unsafe(PREPARED_SQL, [n], { prepare: true }))[0].v;
     try {

@@ -3,15 +3,20 @@
     postgres_cases.py DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
 
 Cases: login, parameter and result (both large), prepared (statements), wrong (password), and for each CASE the login
-of OTHER_NAME. What a case gives is {"ok": VALUE}, or {"code": SQLSTATE, "text": WHAT A PERSON SEES}.
+of OTHER_NAME. With PIERHEAD_TEST_ZONE and PIERHEAD_TEST_CA set, TLS is demanded: the host is USER.ZONE at the address
+HOST, and its certificate is verified. What a case gives is {"ok": VALUE}, or {"code": SQLSTATE, "text": WHAT A PERSON SEES}.
 """
 
 import asyncio
 import hashlib
 import json
+import os
+import socket
+import ssl
 import sys
 
 PARAMETER = "".join(chr(0x21 + n * 7919 % 94) for n in range(300_000))
+ZONE, CA = os.environ.get("PIERHEAD_TEST_ZONE"), os.environ.get("PIERHEAD_TEST_CA")
 RESULT_SQL = "select repeat('0123456789', 30000)"
 PREPARED_SQL = "select sum(n) from generate_series(1, {}) n"
 
@@ -31,6 +36,22 @@ def main():
     for case, other in (pair.split("=") for pair in others):
         seen[case] = attempt(other, password, cases["login"])
     print(json.dumps(seen))
+
+
+def libpq_place(host, user):
+    if not ZONE:
+        return {"host": host}
+    return {"host": f"{user}.{ZONE}", "hostaddr": host, "sslmode": "verify-full", "sslrootcert": CA}
+
+
+def python_place(host, user, ssl_argument):
+    """For drivers that resolve names themselves: in this process each name of the zone is at the address."""
+    if not ZONE:
+        return {"host": host}
+    resolve = socket.getaddrinfo
+    local = lambda name, *rest, **how: resolve(host if str(name).endswith(ZONE) else name, *rest, **how)
+    socket.getaddrinfo = local
+    return {"host": f"{user}.{ZONE}", ssl_argument: ssl.create_default_context(cafile=CA)}
 
 
 def digest(value):
@@ -56,7 +77,7 @@ def dbapi_cases(driver):
 
     def on_connection(work):
         def run(host, port, user, secret):
-            connection = module.connect(host=host, port=port, user=user, password=secret, dbname=user)
+            connection = module.connect(port=port, user=user, password=secret, dbname=user, **libpq_place(host, user))
             try:
                 with connection.cursor() as cursor:
                     return work(cursor)
@@ -87,7 +108,8 @@ def pg8000_cases_for(work):
     import pg8000.native
 
     def run(host, port, user, secret):
-        connection = pg8000.native.Connection(user, host=host, port=port, password=secret, database=user)
+        place = python_place(host, user, "ssl_context")
+        connection = pg8000.native.Connection(user, port=port, password=secret, database=user, **place)
         try:
             return work(connection)
         finally:
@@ -113,7 +135,8 @@ def asyncpg_cases_for(work):
     async def run(host, port, user, secret):
         import asyncpg
 
-        connection = await asyncpg.connect(host=host, port=port, user=user, password=secret, database=user)
+        place = python_place(host, user, "ssl")
+        connection = await asyncpg.connect(port=port, user=user, password=secret, database=user, **place)
         try:
             return await work(connection)
         finally:

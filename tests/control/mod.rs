@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,6 +19,14 @@ use tempfile::TempDir;
 pub fn image() -> String {
     std::env::var("PIERHEAD_TEST_IMAGE").unwrap_or_else(|_| "pierhead/postgres:15".into())
 }
+
+/// The image of the kind `redis` in the tests, and of the Redis that they start themselves.
+pub fn redis_image() -> String {
+    std::env::var("PIERHEAD_TEST_REDIS_IMAGE").unwrap_or_else(|_| "pierhead/redis:7".into())
+}
+
+/// The image of the kind `valkey` in the tests.
+pub const VALKEY_IMAGE: &str = "pierhead/valkey:8";
 
 /// A Pierhead of the test's own.
 pub struct Pierhead {
@@ -62,8 +71,8 @@ impl Pierhead {
         let mut random = [0; 3];
         File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
         let prefix = format!("ct-{:02x}{:02x}{:02x}", random[0], random[1], random[2]);
-        let port = free_port(u16::from_be_bytes([random[0], random[1]]));
-        let redis_port = free_port(port + 1);
+        let port = free_ports(u16::from_be_bytes([random[0], random[1]]), 2);
+        let redis_port = port + 1;
         let pierhead = Pierhead { dir, port, redis_port, prefix, child: None, runs: 0, docker_host: None };
         pierhead.configure(&image());
         pierhead
@@ -80,14 +89,15 @@ impl Pierhead {
     /// Writes the configuration, with this image for the kind `postgres`.
     pub fn configure(&self, image: &str) {
         let dir = self.dir.path().display();
-        let (port, redis_port) = (self.port, self.redis_port);
+        let (port, redis_port, redis_image) = (self.port, self.redis_port, redis_image());
         let text = format!(
             "data_dir = \"{dir}/data\"\n[control]\nsocket = \"{dir}/run/control.sock\"\nmode = \"0600\"\n\
              [[listener]]\ndialect = \"postgres\"\nlisten = [\"127.0.0.1:{port}\"]\n\
              [[listener]]\ndialect = \"redis\"\nlisten = [\"127.0.0.1:{redis_port}\"]\n\
              [core]\nbuffers = 64\n\
              [plan.small]\ncpus = 0.5\nmemory = \"256MiB\"\npids = 100\nconnections_max = 50\n\
-             [plan.odd]\n[kind.postgres]\nimage = \"{image}\"\n"
+             [plan.odd]\n[kind.postgres]\nimage = \"{image}\"\n\
+             [kind.redis]\nimage = \"{redis_image}\"\n[kind.valkey]\nimage = \"{VALKEY_IMAGE}\"\n"
         );
         fs::write(self.config(), text).unwrap();
     }
@@ -107,10 +117,22 @@ impl Pierhead {
 
     /// Starts the process, to stop at a crash point if one is given, and waits until it answers.
     pub fn serve(&mut self, crash_at: Option<&str>) {
+        self.serve_by(self.command(&["serve"]), crash_at);
+    }
+
+    /// Starts one that may have so many descriptors open, and waits until it answers.
+    pub fn serve_with_descriptors(&mut self, count: usize) {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={count}:{count}")).arg(serve.get_program()).args(serve.get_args());
+        command.envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        self.serve_by(command, None);
+    }
+
+    fn serve_by(&mut self, mut command: Command, crash_at: Option<&str>) {
         assert!(self.child.is_none());
         self.runs += 1;
         let log = File::create(self.log()).unwrap();
-        let mut command = self.command(&["serve"]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         if let Some(point) = crash_at {
             command.env("PIERHEAD_CRASH_AT", point);
@@ -203,7 +225,8 @@ impl Pierhead {
         self.try_sql(name, sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log_text()))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The command line on this Pierhead, to be run otherwise.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pierhead"));
         command.args(args.iter().take_while(|arg| **arg != "--"));
         command.arg("--config").arg(self.config()).args(args.iter().skip_while(|arg| **arg != "--"));
@@ -279,11 +302,18 @@ impl Drop for Pierhead {
 
 const LOG_LINES_SHOWN: usize = 60;
 
-/// A port that can be listened on again and again: below those that the kernel gives to clients. It is looked for from
-/// `first` on.
-fn free_port(first: u16) -> u16 {
-    let ports = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
-    ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+/// The first of `count` ports in a row that can be listened on again and again: below those that the kernel gives to
+/// clients. They are looked for from `first` on.
+pub fn free_ports(first: u16, count: u16) -> u16 {
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut firsts = (0..1000).map(|n| 20_000 + (first % 11_000).wrapping_add(n));
+    firsts.find(|first| (0..count).all(|n| is_free(first + n))).unwrap()
+}
+
+/// A port for a further listener, which no other test of this process is given.
+pub fn further_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    free_ports((std::process::id() as u16 % 10_000) + TAKEN.fetch_add(17, Ordering::Relaxed), 1)
 }
 
 /// Runs the Docker command line, which must succeed.

@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 
+use crate::cuts::{ends, everywhere};
 use crate::dialect::postgres::{CancelKey, KeyWatch, Startup, Watched};
 use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
@@ -25,23 +26,6 @@ pub fn check_watch(stream: &[u8], cuts: &[usize]) {
     let first_end = |at| cuts.iter().copied().filter(|&end| end >= at && end < stream.len()).min();
     let expected = decided.map(|at| first_end(at).unwrap_or(stream.len()));
     assert_eq!(watch(stream, cuts), (key, expected), "decided at {decided:?}");
-}
-
-/// A cut at every byte.
-pub fn everywhere(stream: &[u8]) -> Vec<usize> {
-    (0..stream.len()).collect()
-}
-
-/// A fuzzer's input: a stream, then the lengths of its chunks, then how many those are.
-#[allow(dead_code, reason = "for the fuzz targets")]
-pub fn stream_and_cuts(data: &[u8]) -> (&[u8], Vec<usize>) {
-    let Some((&count, data)) = data.split_last() else { return (&[], Vec::new()) };
-    let (stream, lengths) = data.split_at(data.len().saturating_sub(usize::from(count)));
-    let cuts = lengths.iter().scan(0, |end, &length| {
-        *end += usize::from(length);
-        Some(*end)
-    });
-    (stream, cuts.collect())
 }
 
 /// What became of a client, in a form that can be compared.
@@ -76,14 +60,9 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
     let mut input = BytesMut::new();
     let mut replies = 0;
     assert!(matches!(dialect.step(&mut input), Step::NeedMore), "nothing said, nothing decided");
-    let mut ends: Vec<usize> = cuts.iter().copied().filter(|&cut| cut < stream.len()).collect();
-    if waits {
-        ends.extend(request_ends(stream));
-    }
-    ends.push(stream.len());
-    ends.sort_unstable();
+    let requests = if waits { request_ends(stream) } else { vec![] };
     let mut fed = 0;
-    for end in ends {
+    for end in ends(stream, &[cuts, &requests].concat()) {
         input.extend_from_slice(&stream[fed..end]);
         fed = end;
         let surplus = |input: &BytesMut| [input, &stream[fed..]].concat();
@@ -118,6 +97,7 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
                     let said = dialect.refuse(&refusal).to_vec();
                     return Outcome::Refused { reason: refusal.reason, detail: refusal.detail, said };
                 }
+                Step::Become(other) => panic!("{other:?}"),
                 Step::Close => return Outcome::Closed,
             }
         }

@@ -3,13 +3,13 @@
 
 use bytes::BytesMut;
 
+use crate::cuts::{ends, everywhere};
 use crate::dialect::redis::FirstCommands;
 use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
 /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time.
 pub fn check_opening(stream: &[u8], cuts: &[usize]) {
-    let everywhere: Vec<usize> = (0..stream.len()).collect();
-    assert_eq!(converse(stream, cuts), converse(stream, &everywhere));
+    assert_eq!(converse(stream, cuts), converse(stream, &everywhere(stream)));
 }
 
 /// What became of a client, in a form that can be compared.
@@ -33,6 +33,7 @@ pub enum End {
         reason: Reason,
         detail: String,
         said: Vec<u8>,
+        surplus: Vec<u8>,
     },
     Closed,
 }
@@ -44,11 +45,8 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
     let mut replies = vec![];
     let mut answered = 0;
     assert!(matches!(dialect.step(&mut input), Step::NeedMore), "nothing said, nothing decided");
-    let mut ends: Vec<usize> = cuts.iter().copied().filter(|&cut| cut < stream.len()).collect();
-    ends.push(stream.len());
-    ends.sort_unstable();
     let mut fed = 0;
-    for end in ends {
+    for end in ends(stream, cuts) {
         input.extend_from_slice(&stream[fed..end]);
         fed = end;
         let behind = |input: &BytesMut| [input, &stream[fed..]].concat();
@@ -74,9 +72,11 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
                     refuse_in_every_way(&dialect);
                     let said = dialect.refuse(&refusal).to_vec();
                     go_on_though_refused(&dialect, &behind(&input));
-                    let end = End::Refused { reason: refusal.reason, detail: refusal.detail, said };
+                    let Refusal { reason, detail, .. } = refusal;
+                    let end = End::Refused { reason, detail, said, surplus: behind(&input) };
                     return Outcome { replies, end };
                 }
+                Step::Become(other) => panic!("{other:?}"),
                 Step::Close => return Outcome { replies, end: End::Closed },
                 Step::Cancel(_) => panic!("Redis knows no such thing"),
             }

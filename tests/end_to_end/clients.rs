@@ -1,6 +1,6 @@
 //! Client programs: how they are started, watched and ended. None of them can hang a test.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -40,6 +40,15 @@ fn libpq(program: &str, host: &str, port: u16, name: &str, password: &str) -> Pr
     Program(command)
 }
 
+/// The mariadb program, without its configuration files.
+pub fn mariadb(host: &str, port: u16, name: &str, password: &str) -> Program {
+    let mut command = Command::new("mariadb");
+    // Without it `localhost` and 127.0.0.1 might mean a socket file.
+    command.args(["--no-defaults", "--protocol=tcp", "-h", host, "-P", &port.to_string(), "-u", name]);
+    command.env("MYSQL_PWD", password);
+    Program(command)
+}
+
 /// redis-cli.
 pub fn redis_cli(host: &str, port: u16, name: &str, password: &str) -> Program {
     let mut command = Command::new("redis-cli");
@@ -47,18 +56,39 @@ pub fn redis_cli(host: &str, port: u16, name: &str, password: &str) -> Program {
     Program(command)
 }
 
+/// mongosh, to run this.
+pub fn mongosh(url: &str, script: &str) -> Program {
+    let mut command = Command::new(Path::new(&node_modules()).join(".bin/mongosh"));
+    // It keeps a history and logs there.
+    command.env("HOME", std::env::temp_dir()).args([url, "--quiet", "--norc", "--eval", script]);
+    Program(command)
+}
+
 /// A script of tests/clients, with the interpreter and the libraries that scripts/test has installed.
 pub fn script(name: &str) -> Program {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
-    let mut command = if name.ends_with(".py") {
-        Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
-    } else {
-        let mut node = Command::new("node");
-        let modules = setting("PIERHEAD_TEST_NODE_PATH", "/var/cache/pierhead/test-clients/node_modules");
-        node.env("NODE_PATH", modules);
-        node
+    let extension = path.extension().unwrap_or_default().to_str();
+    let mut command = match extension {
+        Some("py") => {
+            Command::new(setting("PIERHEAD_TEST_PYTHON", "/var/cache/pierhead/test-clients/venv/bin/python"))
+        }
+        Some("php") => Command::new("php"),
+        _ => Command::new("node"),
     };
+    command.env("NODE_PATH", node_modules());
     command.arg(path);
+    Program(command)
+}
+
+/// Where npm's packages are.
+pub fn node_modules() -> String {
+    setting("PIERHEAD_TEST_NODE_PATH", "/var/cache/pierhead/test-clients/node_modules")
+}
+
+/// Any other program.
+pub fn program(name: &str) -> Program {
+    let mut command = Command::new(name);
+    command.env("LC_ALL", "C.UTF-8");
     Program(command)
 }
 
@@ -72,9 +102,27 @@ impl Program {
         self
     }
 
+    pub fn env(mut self, variable: &str, value: &str) -> Self {
+        self.0.env(variable, value);
+        self
+    }
+
+    /// Where the names in this file, instead of /etc/hosts, have an address. Needs root.
+    pub fn with_hosts(self, file: &Path) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]).arg(file);
+        command.arg(self.0.get_program()).args(self.0.get_args());
+        command.envs(self.0.get_envs().filter_map(|(variable, value)| Some((variable, value?))));
+        Program(command)
+    }
+
     /// Starts it; what it writes is read as it comes.
-    pub fn start(mut self) -> Running {
-        self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn start(self) -> Running {
+        self.start_reading(Stdio::null())
+    }
+
+    fn start_reading(mut self, input: Stdio) -> Running {
+        self.0.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.0);
         let stdout = Some(read_all(child.stdout.take().unwrap()));
         let stderr = Some(read_all(child.stderr.take().unwrap()));
@@ -91,6 +139,14 @@ impl Program {
     /// Runs it to its end.
     pub fn run(self) -> Ended {
         self.start().finish()
+    }
+
+    /// The same, with this as its input.
+    pub fn run_with_input(self, input: &[u8]) -> Ended {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        self.start_reading(file.into()).finish()
     }
 
     /// Runs it to its end, which must be a good one, and reads its output as JSON.

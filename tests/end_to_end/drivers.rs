@@ -11,7 +11,7 @@ use super::engine::{self, Engine, PASSWORD};
 use super::stage::{HOST, Stage};
 
 /// Where a driver's cases are written down.
-const DRIVERS: [(&str, &str); 7] = [
+pub const DRIVERS: [(&str, &str); 7] = [
     ("psycopg", "postgres_cases.py"),
     ("psycopg2", "postgres_cases.py"),
     ("asyncpg", "postgres_cases.py"),
@@ -21,7 +21,7 @@ const DRIVERS: [(&str, &str); 7] = [
     ("tokio-postgres", "here"),
 ];
 /// What must be the same through the edge as directly.
-const SAME: [&str; 5] = ["login", "parameter", "result", "prepared", "wrong"];
+pub const SAME: [&str; 5] = ["login", "parameter", "result", "prepared", "wrong"];
 const UNKNOWN: &str = "nobody-here";
 
 #[test]
@@ -72,7 +72,7 @@ fn every_driver_sees_what_it_sees_on_a_direct_connection() {
 }
 
 /// What was seen, without the place that some drivers name in their messages.
-fn anywhere(seen: &Value, place: &str) -> String {
+pub fn anywhere(seen: &Value, place: &str) -> String {
     let (host, port) = place.rsplit_once(':').unwrap();
     seen.to_string().replace(host, "HOST").replace(&format!("port {port}"), "port PORT")
 }

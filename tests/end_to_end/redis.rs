@@ -2,6 +2,7 @@
 //! server does.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::clients::redis_cli;
@@ -50,12 +51,15 @@ fn redis_cli_logs_in_or_reads_why_not() {
 
 /// A container that is routed, has run and has ended.
 pub fn stopped() -> String {
-    static MADE: std::sync::Once = std::sync::Once::new();
-    let name = engine::name("redis-off");
-    MADE.call_once(|| {
-        let container = ["--name", &name, "--network", own_network(), "-l", "pierhead.protocol=redis"];
-        run(&[&container[..], &["pierhead/tiny:1", "sleep", "0"]].concat());
-    });
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| labelled("redis-off", &[], "sleep 0")).clone()
+}
+
+/// A container that is routed as a Redis and runs something else.
+pub fn labelled(suffix: &str, options: &[&str], program: &str) -> String {
+    let name = engine::name(suffix);
+    let container = ["--name", &name, "--network", own_network(), "-l", "pierhead.protocol=redis"];
+    run(&[&container[..], options, &["pierhead/tiny:1", "sh", "-c", program]].concat());
     name
 }
 

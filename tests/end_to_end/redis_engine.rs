@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::clients::{Program, redis_cli};
+use super::clients::{Program, program, redis_cli};
 use super::engine::{PASSWORD, address, name, own_network, run};
-use crate::control::{try_docker, wait_for};
+use crate::control::{redis_image, try_docker, wait_for};
 
 /// A Redis whose one user and container have one name. `default` is off, as in a provisioned addon.
 pub struct Redis {
@@ -30,13 +30,18 @@ impl Redis {
 
     /// One of the test's own, which answers.
     pub fn start(suffix: &str, network: &str) -> Redis {
+        Redis::start_with(suffix, network, &[], &[])
+    }
+
+    /// The same, with further arguments for `docker run` and for the server.
+    pub fn start_with(suffix: &str, network: &str, container: &[&str], settings: &[&str]) -> Redis {
         let name = name(suffix);
         // As ACL SETUSER would be told; an argument of its own for each word.
         let password = format!(">{PASSWORD}");
         let users =
             ["--user", "default", "off", "--user", &name, "on", &password, "allkeys", "allchannels", "+@all"];
-        let container = ["-d", "--name", &name, "--network", network, "-l", "pierhead.protocol=redis", IMAGE];
-        run(&[&container[..], &users, &["--save", ""]].concat());
+        let routed = ["-d", "--name", &name, "--network", network, "-l", "pierhead.protocol=redis"];
+        run(&[&routed[..], container, &[&redis_image()], &users, &["--save", ""], settings].concat());
         let redis = Redis { name, removed_on_drop: true };
         wait_for("Redis to be up", Duration::from_secs(60), || {
             redis.address().is_some_and(|host| {
@@ -49,6 +54,12 @@ impl Redis {
     /// The container's address, if it has one now.
     pub fn address(&self) -> Option<IpAddr> {
         address(&self.name)
+    }
+
+    /// redis-benchmark, as this Redis' user.
+    pub fn benchmark(&self, host: &str, port: u16) -> Program {
+        let port = port.to_string();
+        program("redis-benchmark").args(["-h", host, "-p", &port, "--user", &self.name, "-a", PASSWORD])
     }
 
     /// redis-cli, as this Redis' user.
@@ -87,5 +98,3 @@ pub fn ask(at: SocketAddr, bytes: &[u8]) -> (String, bool) {
     };
     (String::from_utf8_lossy(&answer).into_owned(), ended)
 }
-
-const IMAGE: &str = "pierhead/redis:7";

@@ -12,7 +12,7 @@ use crate::control::wait_for;
 fn transactions_that_end_in_time_are_not_disturbed() {
     let mut stage = Stage::new("[limits]\ndrain_timeout = \"20s\"\n");
     let engine = Engine::shared();
-    let pgbench = under_load(&stage, engine, "3");
+    let pgbench = under_load(&stage, engine, "drained", "3");
     stage.signal("TERM");
     nobody_new(&stage);
     let ended = pgbench.finish();
@@ -28,7 +28,7 @@ fn transactions_that_end_in_time_are_not_disturbed() {
 fn what_has_not_ended_by_then_is_closed() {
     let mut stage = Stage::new("[limits]\ndrain_timeout = \"1500ms\"\ndrain_spread = \"500ms\"\n");
     let engine = Engine::shared();
-    let pgbench = under_load(&stage, engine, "60");
+    let pgbench = under_load(&stage, engine, "cut", "60");
     let asked = Instant::now();
     stage.signal("TERM");
     nobody_new(&stage);
@@ -40,9 +40,9 @@ fn what_has_not_ended_by_then_is_closed() {
     assert_eq!(ended.stderr.matches("aborted in command").count(), 8, "{}", ended.stderr);
     // Half a transaction is none.
     let balance =
-        "select coalesce(sum(abalance), 0) = (select coalesce(sum(delta), 0) from drain_history) from drain";
+        "select coalesce(sum(abalance), 0) = (select coalesce(sum(delta), 0) from cut_history) from cut";
     wait_for("the server to have noticed", Duration::from_secs(5), || {
-        engine.sql("select count(*) from pg_stat_activity where query ilike '%drain_history%'") == "1"
+        engine.sql("select count(*) from pg_stat_activity where query ilike '%cut_history%'") == "1"
     });
     assert_eq!(engine.sql(balance), "t");
 }
@@ -64,23 +64,25 @@ fn a_second_sigterm_ends_at_once() {
 }
 
 /// pgbench with eight clients, in the midst of its transactions.
-fn under_load(stage: &Stage, engine: &Engine, seconds: &str) -> Running {
+fn under_load(stage: &Stage, engine: &Engine, table: &str, seconds: &str) -> Running {
     stage.wait_until_routed(engine);
-    engine.sql(
-        "drop table if exists drain, drain_history;
-         create table drain as select n as aid, 0 as abalance from generate_series(1, 1000) n;
-         create table drain_history (delta int)",
-    );
+    engine.sql(&format!(
+        "drop table if exists {table}, {table}_history;
+         create table {table} as select n as aid, 0 as abalance from generate_series(1, 1000) n;
+         create table {table}_history (delta int)",
+    ));
     let script = stage.pierhead.dir.path().join("script.sql");
-    let transaction = "\\set aid random(1, 1000)\n\\set delta random(-50, 50)\nbegin;\n\
-                       update drain set abalance = abalance + :delta where aid = :aid;\n\
-                       insert into drain_history values (:delta);\ncommit;\n";
+    let transaction = format!(
+        "\\set aid random(1, 1000)\n\\set delta random(-50, 50)\nbegin;\n\
+         update {table} set abalance = abalance + :delta where aid = :aid;\n\
+         insert into {table}_history values (:delta);\ncommit;\n"
+    );
     std::fs::write(&script, transaction).unwrap();
     let script = script.to_str().unwrap();
     let pgbench =
         stage.pgbench(engine).args(["-n", "-c", "8", "-j", "2", "-T", seconds, "-f", script]).start();
     wait_for("transactions to run", Duration::from_secs(10), || {
-        engine.sql("select count(*) > 100 from drain_history") == "t"
+        engine.sql(&format!("select count(*) > 100 from {table}_history")) == "t"
     });
     pgbench
 }

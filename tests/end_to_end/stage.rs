@@ -136,10 +136,13 @@ impl Stage {
         let status = fs::read_to_string(format!("{directory}/status")).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let descriptors = fs::read_dir(format!("{directory}/fd")).unwrap();
-        let kinds: Vec<_> = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect();
+        let kinds = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let kinds: Vec<_> = kinds.map(|kind| kind.to_string_lossy().into_owned()).collect();
+        // One for each labelled container that runs on this machine, whoever started it: not of connections.
+        let namespaces = kinds.iter().filter(|kind| kind.contains("/netns/") || kind.starts_with("net:["));
         Holdings {
-            descriptors: kinds.len(),
-            pipe_ends: kinds.iter().filter(|kind| kind.to_string_lossy().starts_with("pipe:")).count(),
+            descriptors: kinds.len() - namespaces.count(),
+            pipe_ends: kinds.iter().filter(|kind| kind.starts_with("pipe:")).count(),
             resident_kib: resident.trim().trim_end_matches(" kB").parse().unwrap(),
         }
     }

@@ -3,18 +3,37 @@
 //! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
 //! "does a login succeed?", the only thing here that touches the network.
 
+mod memcached;
+mod mongodb;
+mod mosquitto;
+mod mysql;
+mod nats;
 mod postgres;
+mod redis;
 
 use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::secrets::Password;
+use crate::config::Plan;
+use crate::dialect::mysql::Flavour;
 use crate::dialect::{Name, Protocol};
 
 /// Every kind, in the order in which they are listed to people.
-pub static ALL: &[&dyn Kind] = &[&postgres::Postgres];
+pub static ALL: &[&dyn Kind] = &[
+    &postgres::Postgres,
+    &mysql::MARIADB,
+    &mysql::MYSQL,
+    &redis::REDIS,
+    &redis::VALKEY,
+    &mongodb::Mongodb,
+    &nats::Nats,
+    &mosquitto::Mosquitto,
+    &memcached::Memcached,
+];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -32,8 +51,29 @@ pub trait Kind: Send + Sync {
     /// The port on which it listens inside its container.
     fn port(&self) -> u16;
 
+    /// What the ports of the edge say they are that suit it best, where its protocol has flavours.
+    fn flavour(&self) -> Option<Flavour> {
+        None
+    }
+
+    /// Names that no addon of this kind may have: its engine's logins of that name mean something else.
+    fn reserved_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How its image is told what to become.
-    fn image_settings(&self, name: &Name) -> ImageSettings;
+    fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
+
+    /// What the file at [`ImageSettings::secret_path`] holds, where that is not the bare password.
+    fn secret_text(&self, _name: &Name, _password: &Password) -> Option<String> {
+        None
+    }
+
+    /// The user (uid) inside its official image who must be able to read that file.
+    fn secret_uid(&self) -> u32 {
+        // What most of those have that are based on Debian.
+        999
+    }
 
     /// The URL that an application is given.
     fn url(&self, access: &Access<'_>) -> String;
@@ -52,16 +92,38 @@ pub trait Kind: Send + Sync {
 
     /// The engine's own client program, for `pierhead connect`.
     fn client(&self, access: &Access<'_>) -> ClientCommand;
+
+    /// Where that program takes the password from no variable: a shell script that runs it. The program is `$0`.
+    fn client_script(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Where the image has no such program, or there is none at all: what to use.
+    fn client_elsewhere(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What [`Kind::check_login`] returns.
 pub type LoginCheck<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
+/// A check that gives up after a few seconds.
+fn in_time<'a>(check: impl Future<Output = Result<(), String>> + Send + 'a) -> LoginCheck<'a> {
+    Box::pin(async move {
+        let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
+        checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
+    })
+}
+
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How an image is told what to become.
 pub struct ImageSettings {
     /// Environment variables. No secrets: anyone who may ask Docker can read them.
     pub env: Vec<(&'static str, String)>,
-    /// Where in the container the password file is.
+    /// Arguments for the image's entry point, before those of the configuration. No secrets either.
+    pub args: Vec<String>,
+    /// Where in the container the file with the secret is.
     pub secret_path: &'static str,
     /// Where in the container the data are. Images have moved this from one version to the next: the first of
     /// these that the image declares as a volume is meant, else the first.
@@ -84,7 +146,7 @@ pub struct Access<'a> {
 /// A program to run for somebody at a terminal.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ClientCommand {
-    /// The program, found in `PATH`.
+    /// The program, found in `PATH`. Empty where there is none.
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
@@ -92,6 +154,12 @@ pub struct ClientCommand {
     pub args_in_container: Vec<String>,
     /// The environment variable through which it takes the password: an argument could be read by anybody.
     pub password_variable: String,
+}
+
+/// A URL that holds a login and a place, and nothing else.
+fn login_url(scheme: &str, access: &Access<'_>) -> String {
+    let (name, password) = (percent_encoded(access.name.as_str()), percent_encoded(access.password.expose()));
+    format!("{scheme}://{name}:{password}@{}:{}", url_host(access.host), access.port)
 }
 
 /// Escapes what RFC 3986 does not allow in the user, password or path of a URL.

@@ -1,12 +1,12 @@
 //! PostgreSQL, as the official image has it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, percent_encoded, url_host};
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::secrets::Password;
+use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
 
 /// The kind `postgres`.
@@ -25,7 +25,7 @@ impl Kind for Postgres {
         5432
     }
 
-    fn image_settings(&self, name: &Name) -> ImageSettings {
+    fn image_settings(&self, name: &Name, _plan: &Plan) -> ImageSettings {
         let env = vec![
             ("POSTGRES_USER", name.to_string()),
             ("POSTGRES_DB", name.to_string()),
@@ -35,7 +35,7 @@ impl Kind for Postgres {
         ];
         // From 18 on the volume is one level up, with the data in a directory named by the major version.
         let volume_paths = &["/var/lib/postgresql/data", "/var/lib/postgresql"];
-        ImageSettings { env, secret_path: SECRET_PATH, volume_paths }
+        ImageSettings { env, args: vec![], secret_path: SECRET_PATH, volume_paths }
     }
 
     fn url(&self, access: &Access<'_>) -> String {
@@ -54,11 +54,7 @@ impl Kind for Postgres {
         name: &'a Name,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        Box::pin(async move {
-            let check = select_one(address, name, password);
-            let checked = tokio::time::timeout(LOGIN_TIMEOUT, check).await;
-            checked.unwrap_or_else(|_| Err(format!("no answer to a login within {LOGIN_TIMEOUT:?}")))
-        })
+        in_time(select_one(address, name, password))
     }
 
     fn client(&self, access: &Access<'_>) -> ClientCommand {
@@ -101,7 +97,6 @@ fn explain(error: tokio_postgres::Error) -> String {
 }
 
 const SECRET_PATH: &str = "/run/secrets/password";
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +117,7 @@ mod tests {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
         let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 5432 };
         let client = format!("{:?}", Postgres.client(&access));
-        let env = format!("{:?}", Postgres.image_settings(&name).env);
+        let env = format!("{:?}", Postgres.image_settings(&name, &Plan::default()).env);
         assert!(!client.contains("sesame") && !env.contains("sesame"));
     }
 }

@@ -35,6 +35,10 @@ impl Engine {
     /// What an error of a call means for the addon.
     pub(super) fn failure(&self, error: BollardError) -> Failure {
         match DockerError::of(&self.endpoint, error) {
+            // Two networks of one name: one of them is about to go, see `make_network`.
+            DockerError::Refused { message, .. } if message.contains("is ambiguous") => {
+                Failure::Retry(message)
+            }
             DockerError::Refused { status: 400, message } => Failure::Lasting(message),
             DockerError::Refused { message, .. } => Failure::Retry(message),
             lost => {

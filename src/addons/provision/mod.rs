@@ -20,17 +20,17 @@ use futures_util::StreamExt;
 
 use super::kinds::{self, Kind};
 use super::lifecycle::{Action, Container, Failure, Phase, Seen};
-use super::secrets::Secrets;
+use super::secrets::{Password, Secrets};
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
-use crate::dialect::{Name, Protocol};
+use crate::dialect::Name;
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 use engine::is_missing;
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
-/// Where clients of this host reach the edge for a protocol; `None` if it does not listen for it.
-pub type LoginAddress = Arc<dyn Fn(Protocol) -> Option<SocketAddr> + Send + Sync>;
+/// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.
+pub type LoginAddress = Arc<dyn Fn(&dyn Kind) -> Option<SocketAddr> + Send + Sync>;
 
 /// Carries out what the lifecycle decides.
 pub struct Provisioner {
@@ -109,6 +109,8 @@ impl Provisioner {
             Action::Rename => self.rename(container, &addon.name).await?,
             Action::Connect => self.connect(container).await?,
             Action::Start => {
+                // The password may have been changed, and the engine is about to read it.
+                self.ensure_secret(addon)?;
                 self.docker()
                     .await?
                     .start_container(container, None)
@@ -131,8 +133,10 @@ impl Provisioner {
     }
 
     fn ensure_secret(&self, addon: &Addon) -> Result<(), Failure> {
-        let uid = self.kind_config(addon)?.secret_uid;
-        self.secrets.ensure(&addon.name, uid).map_err(file_failure)
+        let kind = kind(addon)?;
+        let uid = self.kind_config(addon)?.secret_uid.unwrap_or_else(|| kind.secret_uid());
+        let text = |password: &Password| kind.secret_text(&addon.name, password);
+        self.secrets.ensure(&addon.name, uid, text).map_err(file_failure)
     }
 
     async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
@@ -162,7 +166,7 @@ impl Provisioner {
             config: self.kind_config(addon)?,
             plan: self.plan(addon)?,
             instance: &self.instance,
-            secret: &self.secrets.path(&addon.name),
+            secret: &self.secrets.mounted(&addon.name).map_err(file_failure)?,
             network: &network,
             declared_volumes: &declared,
         };
@@ -238,11 +242,12 @@ impl Provisioner {
             let last = self.last_log_line(id).await;
             return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
         }
-        let address = (self.login_address)(addon.protocol).ok_or_else(|| {
+        let kind = kind(addon)?;
+        let address = (self.login_address)(kind).ok_or_else(|| {
             Failure::Lasting(format!("the edge does not listen for {}: add a [[listener]]", addon.protocol))
         })?;
         let password = self.secrets.read(&addon.name).map_err(file_failure)?;
-        match kind(addon)?.check_login(address, &addon.name, &password).await {
+        match kind.check_login(address, &addon.name, &password).await {
             Ok(()) => Ok(Done::LoggedIn(start.clone())),
             Err(reason) => Err(Failure::NotYet(format!("a login through {address} fails: {reason}"))),
         }

@@ -74,14 +74,35 @@ impl Provisioner {
         Ok(containers.len())
     }
 
-    /// Makes the network with the first free number; numbers of somebody else's are skipped.
+    /// Makes the network with the first free number; numbers of somebody else's are skipped. Docker lets two
+    /// Pierheads take the same name at the same time, and then says that it is ambiguous: who sees that gives way.
     async fn make_network(&self) -> Result<String, Failure> {
         let docker = self.docker().await?;
-        let all = docker.list_networks(None).await.map_err(|error| self.engine.failure(error))?;
-        let names: Vec<String> = all.into_iter().filter_map(|network| network.name).collect();
-        let free = (0..).map(|number| format!("pierhead-{number}")).find(|name| !names.contains(name));
-        let request = NetworkCreateRequest {
-            name: free.unwrap_or_default(),
+        let mut first = 0;
+        loop {
+            let names = self.network_names().await?;
+            let number = (first..).find(|number| !names.contains(&network_name(*number))).unwrap_or(first);
+            let name = network_name(number);
+            let request = self.network_request(name.clone());
+            let made = docker.create_network(request).await.map_err(|error| self.engine.failure(error))?;
+            if self.network_names().await?.iter().filter(|other| **other == name).count() == 1 {
+                return Ok(made.id);
+            }
+            docker.remove_network(&made.id).await.map_err(|error| self.engine.failure(error))?;
+            first = number + 1;
+        }
+    }
+
+    /// The names of everybody's networks.
+    async fn network_names(&self) -> Result<Vec<String>, Failure> {
+        let all =
+            self.docker().await?.list_networks(None).await.map_err(|error| self.engine.failure(error))?;
+        Ok(all.into_iter().filter_map(|network| network.name).collect())
+    }
+
+    fn network_request(&self, name: String) -> NetworkCreateRequest {
+        NetworkCreateRequest {
+            name,
             driver: Some("bridge".into()),
             labels: Some(HashMap::from([
                 (LABEL_INSTANCE.to_owned(), self.instance.clone()),
@@ -92,9 +113,12 @@ impl Provisioner {
                 "false".to_owned(),
             )])),
             ..Default::default()
-        };
-        Ok(docker.create_network(request).await.map_err(|error| self.engine.failure(error))?.id)
+        }
     }
+}
+
+fn network_name(number: u32) -> String {
+    format!("pierhead-{number}")
 }
 
 /// The number in the name of a network of Pierhead's.

@@ -41,7 +41,7 @@ pub(super) struct Parts<'a> {
     pub config: &'a KindConfig,
     pub plan: &'a Plan,
     pub instance: &'a str,
-    /// The password file on this host.
+    /// The file with the secret on this host.
     pub secret: &'a Path,
     /// Id of the network.
     pub network: &'a str,
@@ -51,7 +51,7 @@ pub(super) struct Parts<'a> {
 
 /// The container, as Docker wants to be asked for it.
 pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
-    let settings = parts.kind.image_settings(&parts.addon.name);
+    let settings = parts.kind.image_settings(&parts.addon.name, parts.plan);
     let env = settings.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let declared = |path: &&&str| parts.declared_volumes.iter().any(|volume| volume == **path);
     let data = settings.volume_paths.iter().find(declared).or(settings.volume_paths.first());
@@ -60,11 +60,12 @@ pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
         .into_iter()
         .chain([mount(MountType::BIND, &parts.secret.to_string_lossy(), settings.secret_path, true)])
         .collect();
+    let args = [&settings.args[..], &parts.config.args].concat();
     ContainerCreateBody {
         hostname: Some(parts.addon.name.to_string()),
         image: Some(parts.addon.image.clone()),
         env: Some(env),
-        cmd: (!parts.config.args.is_empty()).then(|| parts.config.args.clone()),
+        cmd: (!args.is_empty()).then_some(args),
         labels: Some(labels(parts)),
         stop_timeout: Some(i64::from(STOP_TIMEOUT_S)),
         host_config: Some(host_config(parts, mounts)),

@@ -38,6 +38,10 @@ pub async fn create(
         .map_err(|error| ApiError::malformed(format!("the body cannot be read: {error}"), WHAT_TO_SEND))?;
     let name = parse_name(&request.name)?;
     let (kind, config) = api.kind(&request.kind)?;
+    if kind.reserved_names().contains(&name.as_str()) {
+        let message = format!("{name} is nobody's name in {}", kind.name());
+        return Err(ApiError::invalid("reserved_name", message, "take another name"));
+    }
     let plan = api.plan(request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
     if api.store.addon(&name)?.is_some() {
         return Err(crate::addons::store::StoreError::Exists(name).into());
@@ -116,7 +120,7 @@ pub async fn url(
         ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
     })?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
-    let edge = api.login_address(addon.protocol).ok_or_else(|| {
+    let edge = api.login_address(kind).ok_or_else(|| {
         let message = format!("the edge does not listen for {}", addon.protocol);
         ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
     })?;
@@ -126,6 +130,8 @@ pub async fn url(
         url: kind.url(&access),
         variable: kind.variable().to_owned(),
         client: kind.client(&access),
+        client_script: kind.client_script().map(str::to_owned),
+        client_elsewhere: kind.client_elsewhere().map(str::to_owned),
         host: host.clone(),
         port: edge.port(),
         name: addon.name.clone(),
@@ -164,7 +170,10 @@ impl Api {
         found.ok_or_else(|| {
             let known = kinds::ALL.iter().map(|kind| kind.name());
             let known = known.filter(|word| self.config.kinds.contains_key(*word)).collect::<Vec<_>>();
-            let hint = format!("send one of: {}", known.join(", "));
+            let mut hint = format!("send one of: {}", known.join(", "));
+            if kinds::find(word).is_some() {
+                hint.push_str(&format!("; or add a table [kind.{word}] to the configuration"));
+            }
             ApiError::invalid("unknown_kind", format!("there is no kind {word:?}"), hint)
         })
     }

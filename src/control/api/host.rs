@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use super::types::{Connections, Doctor, Explanation, RouteList, RouteView, Status};
 use super::{Api, ApiError};
-use crate::control::{doctor, explain, metrics};
-use crate::dialect::Protocol;
+use crate::addons::kinds::Kind;
+use crate::control::{doctor, edge_status, explain, metrics};
 use crate::routes::{Route, RouteState, Upstream};
 
 /// `GET /v1/routes`
@@ -80,10 +80,9 @@ pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, A
 }
 
 impl Api {
-    /// Where clients of this host reach the edge for a protocol.
-    pub(super) fn login_address(&self, protocol: Protocol) -> Option<SocketAddr> {
-        let listeners = self.edge.listeners();
-        listeners.iter().find(|listener| listener.protocol == protocol).map(|found| found.local_address())
+    /// Where clients of this host reach the edge for a kind.
+    pub(super) fn login_address(&self, kind: &dyn Kind) -> Option<SocketAddr> {
+        edge_status::login_address(&*self.edge, &self.config, kind)
     }
 }
 
@@ -91,6 +90,7 @@ impl Api {
 pub fn upstream_text(upstream: &Upstream) -> String {
     match upstream {
         Upstream::Tcp(address) => address.to_string(),
+        Upstream::Namespace(address, _) => format!("{address} in its namespace"),
     }
 }
 

@@ -102,6 +102,12 @@ pub struct UrlView {
     pub password: String,
     /// The engine's client program, as it would connect to `host`.
     pub client: crate::addons::kinds::ClientCommand,
+    /// A shell script that runs that program, where it takes the password from no variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_script: Option<String>,
+    /// What to use where that program is not in the container, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_elsewhere: Option<String>,
     /// The container in which that program can be found if this host has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,

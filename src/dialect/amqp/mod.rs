@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use self::fault::Fault;
 use self::refusal::Voice;
 use crate::dialect::words::TLS_HANDSHAKE;
-use crate::dialect::{Dialect, Greeting, Identified, Login, Opening, Protocol, Refusal, Step};
+use crate::dialect::{Dialect, Greeting, Identified, Login, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads a client's header, greets it, and reads the frame that says who it is.
 #[derive(Debug, Default)]
@@ -82,6 +82,18 @@ impl Dialect for FirstFrames {
         HEADER_LEN + FRAME_LEN_MAX
     }
 }
+
+/// Whether these are the first bytes of a protocol header, whatever version it asks for.
+pub fn recognise(first: &[u8]) -> Recognised {
+    let common = first.len().min(MAGIC.len());
+    match first.get(..common) == MAGIC.get(..common) {
+        true if common == MAGIC.len() => Recognised::Mine,
+        true => Recognised::NeedMore,
+        false => Recognised::NotMine,
+    }
+}
+
+const MAGIC: &[u8] = b"AMQP";
 
 impl FirstFrames {
     /// Reads the header. What no server could agree to is answered with a header that it could, and a close.

@@ -3,16 +3,18 @@
 //! whose query a later cancel request is about.
 //!
 //! Where a choice is left open the server's own behaviour decides (`backend_startup.c`): a client must not
-//! be able to tell the edge from a PostgreSQL server that has no TLS.
+//! be able to tell the edge from a PostgreSQL server - one that has no TLS, where none is offered.
 
 mod cancel;
 mod fault;
 mod refusal;
 mod startup;
+mod tls;
 mod watch;
 
 pub use cancel::{CancelKey, CancelRequest};
-pub use startup::Startup;
+pub use startup::{Startup, recognise};
+pub use tls::open_tls;
 pub use watch::{KeyWatch, Watched};
 
 /// The four bytes at `at`, in network order. The caller has checked the length.

@@ -4,14 +4,16 @@ use bytes::{Bytes, BytesMut};
 
 use super::fault::{Encryption, Fault};
 use super::refusal::{self, Voice};
-use super::{CancelRequest, KeyWatch, u32_at};
+use super::{CancelRequest, KeyWatch, open_tls, u32_at};
+use crate::dialect::tls::{self, Alert, Gate, StartTls};
 use crate::dialect::words::TLS_HANDSHAKE;
-use crate::dialect::{Dialect, Identified, Login, Opening, Protocol, Refusal, Step};
+use crate::dialect::{By, Dialect, Identified, Login, Opening, Protocol, Reason, Recognised, Refusal, Step};
 
 /// Reads what a client sends first until it knows whose addon is meant.
 ///
-/// Both kinds of encryption are declined (`N`), as a server without TLS does. A start-up packet of any minor
-/// version of protocol 3 is replayed as it came: what to make of the minor version, of `replication`,
+/// GSSAPI encryption is declined (`N`), and so is TLS where it is not offered, as a server without it does. A client
+/// that is let begin TLS (`S`), or begins with it, is led by the host name in its ClientHello. A start-up packet of
+/// any minor version of protocol 3 is replayed as it came: what to make of the minor version, of `replication`,
 /// `options` and `_pq_.` parameters is the backend's business.
 #[derive(Debug, Default)]
 pub struct Startup {
@@ -23,12 +25,21 @@ pub struct Startup {
     voice: Voice,
     /// What was wrong with the client's bytes, once something was.
     fault: Option<Fault>,
+    /// Where TLS is offered.
+    gate: Option<Gate>,
+    /// The client speaks TLS from here on.
+    in_tls: bool,
 }
 
 impl Startup {
-    /// The dialect of one fresh connection.
+    /// The dialect of one fresh connection, without TLS.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The dialect of one fresh connection, with TLS if it is offered.
+    pub fn offering(tls: &StartTls) -> Self {
+        Startup { gate: tls.gate(), ..Self::default() }
     }
 }
 
@@ -38,6 +49,9 @@ impl Dialect for Startup {
     }
 
     fn step(&mut self, input: &mut BytesMut) -> Step {
+        if self.begins_with_tls(input) {
+            return self.client_hello(input);
+        }
         let step = match self.packet(input) {
             Ok(None) => Ok(Step::NeedMore),
             Ok(Some((code, packet))) => self.decide(code, packet, input),
@@ -51,11 +65,43 @@ impl Dialect for Startup {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Bytes {
-        refusal::bytes(self.voice, self.fault.as_ref(), refusal)
+        match &self.gate {
+            Some(gate) if self.in_tls => gate.refuse(refusal),
+            _ => refusal::bytes(self.voice, self.fault.as_ref(), refusal),
+        }
+    }
+
+    fn identify_bytes_max(&self) -> usize {
+        // Enough for requests for encryption, and a ClientHello or a start-up packet.
+        Gate::BYTES_MAX
     }
 }
 
 impl Startup {
+    /// Whether what comes now is TLS: it was agreed on, or the client begins with it where it is offered (direct
+    /// TLS, which PostgreSQL has since 17).
+    fn begins_with_tls(&mut self, input: &BytesMut) -> bool {
+        let direct = || input.first() == Some(&TLS_HANDSHAKE) && !self.tls_asked && !self.gss_asked;
+        self.in_tls = self.in_tls || self.gate.is_some() && direct();
+        self.in_tls
+    }
+
+    /// Reads the ClientHello. The backend is asked for TLS and gets it; what it answers is for the client.
+    fn client_hello(&mut self, input: &mut BytesMut) -> Step {
+        let Some(gate) = &mut self.gate else { return Step::Close };
+        let (name, hello) = match gate.step(input) {
+            Ok(Some(passed)) => passed,
+            Ok(None) => return Step::NeedMore,
+            Err(refusal) => return Step::Refuse(refusal),
+        };
+        // As the server: without an SSLRequest, only ALPN tells that this is no attack from another protocol.
+        if !self.tls_asked && hello.speaks != Some(Protocol::Postgres) {
+            return Step::Refuse(gate.fail(Reason::Malformed, NO_ALPN));
+        }
+        let identified = Identified::new(Login { name, role: None }, open_tls(hello.bytes));
+        Step::Identified(Identified { by: By::HostOf(Protocol::Postgres), ..identified })
+    }
+
     /// Takes the next whole packet off the input, with its code.
     fn packet(&mut self, input: &mut BytesMut) -> Result<Option<(u32, Bytes)>, Fault> {
         match input.first() {
@@ -92,7 +138,11 @@ impl Startup {
             CANCEL_REQUEST => Ok(CancelRequest::parse(packet).map_or(Step::Close, Step::Cancel)),
             SSL_REQUEST if !self.tls_asked => {
                 self.tls_asked = true;
-                self.decline(Encryption::Tls, behind)
+                self.in_tls = self.gate.is_some() && behind.is_empty();
+                match self.in_tls {
+                    true => Ok(Step::Reply(Bytes::from_static(YES))),
+                    false => self.decline(Encryption::Tls, behind),
+                }
             }
             GSSENC_REQUEST if !self.gss_asked => {
                 self.gss_asked = true;
@@ -118,6 +168,19 @@ impl Startup {
         }
         self.voice = Voice::Error;
         Ok(Step::Reply(Bytes::from_static(refusal::NO)))
+    }
+}
+
+/// Whether these are the first bytes of a client that speaks protocol 3 in the clear: a length that begins with
+/// zeros, then the code of a start-up packet or of a request. One that begins with TLS is a TLS client.
+pub fn recognise(first: &[u8]) -> Recognised {
+    if first.iter().take(2).any(|byte| *byte != 0) {
+        return Recognised::NotMine;
+    }
+    match first.get(4..6) {
+        Some([0, 3] | [0x04, 0xd2]) => Recognised::Mine,
+        Some(_) => Recognised::NotMine,
+        None => Recognised::NeedMore,
     }
 }
 
@@ -149,6 +212,12 @@ fn string<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Fault> {
     Ok(text)
 }
 
+/// TLS granted.
+const YES: &[u8] = b"S";
+
+const NO_ALPN: tls::Fault =
+    tls::Fault::new(Alert::NoApplicationProtocol, "direct TLS without ALPN \"postgresql\"");
+
 const PROTOCOL_MAJOR: u32 = 3;
 const CANCEL_REQUEST: u32 = 80877102;
 const SSL_REQUEST: u32 = 80877103;
@@ -163,7 +232,6 @@ pub(super) const PACKET_LEN_MAX: u32 = 4 + 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Reason;
 
     const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
     const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";

@@ -16,12 +16,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use self::fault::Fault;
 use self::login::Meaning;
 use crate::dialect::words::TLS_HANDSHAKE;
-use crate::dialect::{Dialect, Identified, Opening, Protocol, Refusal, Step};
+use crate::dialect::{Dialect, Identified, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads commands until one of them says who the client is, and answers the others as a server that wants a
 /// password. What is behind the one that does is not looked at: clients pipeline.
 #[derive(Debug, Default)]
 pub struct FirstCommands {
+    /// The client has said something.
+    begun: bool,
     /// How many commands have been answered.
     answered: u32,
     /// The client has said good-bye.
@@ -84,12 +86,23 @@ impl Dialect for FirstCommands {
     }
 }
 
+/// Whether these are the first bytes of a client library: an array of strings. Commands on lines, as people type them,
+/// could be anything: they are understood where Redis alone is spoken.
+pub fn recognise(first: &[u8]) -> Recognised {
+    match first {
+        [] | [b'*'] => Recognised::NeedMore,
+        [b'*', b'0'..=b'9', ..] => Recognised::Mine,
+        [..] => Recognised::NotMine,
+    }
+}
+
 impl FirstCommands {
     /// Looks at the next command that is not empty.
     fn next(&mut self, input: &mut BytesMut) -> Result<Step, Fault> {
-        if input.first() == Some(&TLS_HANDSHAKE) && self.answered == 0 {
+        if input.first() == Some(&TLS_HANDSHAKE) && !self.begun {
             return Err(Fault::Tls);
         }
+        self.begun |= !input.is_empty();
         loop {
             let Some(command) = command::parse(input)? else { return Ok(Step::NeedMore) };
             let len = command.len;
@@ -97,9 +110,10 @@ impl FirstCommands {
                 input.advance(len);
                 continue;
             }
-            let meaning = login::meaning(&command.args)?;
+            let meaning = login::meaning(&command.args);
+            // Also where it is refused: its answer is the refusal.
             let sent = input.split_to(len);
-            return Ok(match meaning {
+            return Ok(match meaning? {
                 Meaning::Answer(answer) => {
                     self.answered += 1;
                     if self.answered > Self::COMMANDS_MAX {

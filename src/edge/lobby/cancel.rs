@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::leg::Leg;
 use super::{Lobby, Ticket};
 use crate::dialect::postgres::CancelRequest;
-use crate::routes::{RouteState, Upstream};
+use crate::routes::RouteState;
 
 /// How long the backend may take: libpq waits for it, and takes our close for "done".
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,9 +25,9 @@ impl Lobby {
             let Some(current) = current.filter(|current| current.container == route.container) else {
                 continue;
             };
-            let RouteState::Ready(Upstream::Tcp(address)) = current.state else { continue };
+            let RouteState::Ready(upstream) = &current.state else { continue };
             self.counters.cancels.add(1);
-            let Ok(backend) = Leg::connect(address, &self.tcp) else { continue };
+            let Ok(backend) = Leg::connect(upstream, &self.tcp) else { continue };
             if backend.write_all(&request.packet, deadline).await.is_ok() {
                 let mut nothing = BytesMut::new();
                 // A server answers a cancel by closing; whatever it says is not for anybody.

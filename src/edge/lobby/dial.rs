@@ -2,7 +2,6 @@
 //! until the dial deadline.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,18 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Lobby;
 use super::leg::Leg;
-use crate::dialect::{Handshake, HandshakeStep, Name, Opening, Protocol, Reason, Refusal};
-use crate::routes::{OpenGuard, Route, RouteState, Upstream};
+use crate::dialect::{By, Handshake, HandshakeStep, Name, Opening, Protocol, Reason, Refusal};
+use crate::routes::{Ambiguous, OpenGuard, Route, RouteState, Upstream};
 use crate::sys::peer_has_gone;
+
+/// Whom a client means.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// What the client speaks.
+    pub(super) protocol: Protocol,
+    pub(super) name: &'a Name,
+    pub(super) by: By,
+}
 
 /// A backend that is ready for the relay.
 pub(super) struct Opened {
@@ -52,20 +60,24 @@ impl Lobby {
     pub(super) async fn open(
         &self,
         client: &Leg,
-        protocol: Protocol,
-        name: &Name,
+        wanted: Wanted<'_>,
         opening: &mut Opening,
         surplus: &[u8],
     ) -> Result<Opened, Option<Refusal>> {
         let deadline = Instant::now() + self.limits.dial_timeout.get();
         let mut pause = RETRY_PAUSE_MIN;
-        loop {
-            let (route, upstream) = self.route(protocol, name)?;
+        let name = wanted.name;
+        for nth in 0u32.. {
+            let (route, mut upstream) = self.route(&wanted)?;
+            if nth % 2 == 1 {
+                // The namespace may be the one that is out of order.
+                upstream = Upstream::Tcp(upstream.address());
+            }
             let Some(open) = route.usage.try_open(route.connections_max) else {
                 let detail = format!("its limit is {} connections", route.connections_max);
                 return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
             };
-            let error = match self.dial(upstream, opening, surplus, deadline).await {
+            let error = match self.dial(&upstream, opening, surplus, deadline).await {
                 Ok(backend) if self.still_leads_to(&route) => return Ok(Opened { route, open, backend }),
                 // The container was replaced in the meantime, and its address may be another's by now.
                 Ok(_) => continue,
@@ -88,31 +100,38 @@ impl Lobby {
             sleep_until(Instant::now() + pause).await;
             pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
+        unreachable!("the dial deadline ends the tries")
     }
 
-    fn route(&self, protocol: Protocol, name: &Name) -> Result<(Arc<Route>, SocketAddr), Option<Refusal>> {
-        let refuse = |reason, detail: &str| Err(Some(Refusal::of(name, reason, detail)));
+    /// Where a connection to `name` goes now.
+    fn route(&self, wanted: &Wanted) -> Result<(Arc<Route>, Upstream), Option<Refusal>> {
+        let refuse = |reason, detail: &str| Err(Some(Refusal::of(wanted.name, reason, detail)));
         if self.draining.get() {
             return refuse(Reason::Draining, "");
         }
         if self.relays.get() >= self.connections_max {
             return refuse(Reason::TooManyConnections, "the edge has no room for more connections");
         }
-        let Some(route) = self.lookup(protocol, name) else {
-            return refuse(Reason::UnknownName, "");
+        let route = match self.lookup(wanted) {
+            Ok(Some(route)) => route,
+            Ok(None) => return refuse(Reason::UnknownName, ""),
+            Err(ambiguous) => return refuse(Reason::UnknownName, &ambiguous.to_string()),
         };
-        match route.state {
-            RouteState::Ready(Upstream::Tcp(address)) => Ok((route, address)),
-            RouteState::Starting => refuse(Reason::Starting, ""),
-            RouteState::Stopped => refuse(Reason::Stopped, ""),
+        match (&route.state, wanted.by) {
+            (RouteState::Ready(upstream), By::Host(_)) => Ok((Arc::clone(&route), route.for_tls(upstream))),
+            (RouteState::Ready(upstream), _) => Ok((Arc::clone(&route), upstream.clone())),
+            (RouteState::Starting, _) => refuse(Reason::Starting, ""),
+            (RouteState::Stopped, _) => refuse(Reason::Stopped, ""),
         }
     }
 
-    /// A fixed route leads to the addon of that name, whatever it speaks.
-    fn lookup(&self, protocol: Protocol, name: &Name) -> Option<Arc<Route>> {
-        match protocol {
-            Protocol::None => Protocol::ALL.iter().find_map(|any| self.table.lookup(*any, name.as_str())),
-            _ => self.table.lookup(protocol, name.as_str()),
+    fn lookup(&self, wanted: &Wanted) -> Result<Option<Arc<Route>>, Ambiguous> {
+        let name = wanted.name.as_str();
+        match wanted.by {
+            By::Login => Ok(self.table.lookup(wanted.protocol, name)),
+            By::HostOf(protocol) => Ok(self.table.lookup(protocol, name)),
+            By::Host(among) => self.table.lookup_among(among, name),
+            By::Listener => Ok(Protocol::ALL.iter().find_map(|any| self.table.lookup(*any, name))),
         }
     }
 
@@ -125,13 +144,13 @@ impl Lobby {
     /// all tries together.
     async fn dial(
         &self,
-        address: SocketAddr,
+        upstream: &Upstream,
         opening: &mut Opening,
         surplus: &[u8],
         deadline: Instant,
     ) -> Result<Backend, DialError> {
         let try_deadline = deadline.min(Instant::now() + self.limits.dial_try_timeout.get());
-        let mut backend = Backend::new(Leg::connect(address, &self.tcp)?);
+        let mut backend = Backend::new(Leg::connect(upstream, &self.tcp)?);
         match opening {
             Opening::Replay(bytes) => {
                 backend.send(bytes, try_deadline).await?;

@@ -2,8 +2,8 @@
 //! have to wait. Waiting is a one-shot poll, so a client that says nothing costs no buffer.
 
 use std::future::Future;
-use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot};
 
 use crate::config::TcpConfig;
 use crate::edge::listener::configure;
+use crate::routes::Upstream;
+use crate::sys::NetNamespace;
 
 /// A client's or a backend's socket. Dropping it ends the connection in both directions first: a poll that is
 /// still armed would hold the file, and close(2) alone would then send no FIN (RELAY §0.9).
@@ -34,16 +36,14 @@ impl Leg {
     }
 
     /// Begins to connect. The connection is made when the leg first takes bytes.
-    pub fn connect(address: SocketAddr, tcp: &TcpConfig) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Transport::TCP),
-        )?;
-        configure(&socket, tcp)?;
-        match socket.connect(&address.into()) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-            _ => Ok(Leg::new(socket)),
+    pub fn connect(upstream: &Upstream, tcp: &TcpConfig) -> io::Result<Self> {
+        match upstream {
+            Upstream::Tcp(address) => {
+                let kind = Type::STREAM.nonblocking().cloexec();
+                let socket = Socket::new(Domain::for_address(*address), kind, Some(Transport::TCP))?;
+                begin_to_connect(socket, *address, tcp)
+            }
+            Upstream::Namespace(address, namespace) => connect_inside(namespace, *address, tcp),
         }
     }
 
@@ -120,6 +120,37 @@ impl Leg {
         timed(ready, deadline).await?
     }
 }
+
+/// Connects from inside a container. Its few local ports, 28,000, are used up within seconds by clients that come and go:
+/// the end that closes first keeps its port for a minute (TIME_WAIT), and the kernel then looks through all of them
+/// for each connection. A port that was bound may be taken over from such a connection at once, as its timestamps
+/// tell the two apart (tcp_twsk_unique, net/ipv4/tcp_ipv4.c). One that is in use is not to be had; the next one is tried.
+fn connect_inside(namespace: &NetNamespace, address: SocketAddr, tcp: &TcpConfig) -> io::Result<Leg> {
+    let domain = Domain::for_address(address);
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    for _ in 0..PORT_TRIES {
+        let socket = namespace.tcp_socket(domain)?;
+        socket.set_reuse_address(true)?;
+        let bound = socket.bind(&SocketAddr::new(any, namespace.next_local_port()).into());
+        match bound.and_then(|()| begin_to_connect(socket, address, tcp)) {
+            Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {}
+            result => return result,
+        }
+    }
+    begin_to_connect(namespace.tcp_socket(domain)?, address, tcp)
+}
+
+fn begin_to_connect(socket: Socket, address: SocketAddr, tcp: &TcpConfig) -> io::Result<Leg> {
+    configure(&socket, tcp)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(Leg::new(socket)),
+    }
+}
+
+/// How many local ports are tried before the kernel is left to find one.
+const PORT_TRIES: u32 = 8;
 
 impl Drop for Leg {
     fn drop(&mut self) {

@@ -19,7 +19,7 @@ use socket2::Socket;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::dial::Opened;
+use self::dial::{Opened, Wanted};
 use self::leg::{LINGER_BYTES_MAX, Leg};
 use super::admission::Ticket;
 use super::cancel::CancelTable;
@@ -121,7 +121,7 @@ impl Lobby {
         let Accepted { socket, source, mut dialect, at, ticket } = accepted;
         let client = Leg::new(socket);
         let mut input = BytesMut::new();
-        let identified = match self.identify(&client, dialect.as_mut(), &mut input, at).await {
+        let identified = match self.identify(&client, &mut dialect, &mut input, at).await {
             Outcome::Identified(identified) => identified,
             Outcome::Cancel(request) => return self.cancel(client, request, ticket).await,
             Outcome::Refuse(refusal) => {
@@ -132,22 +132,22 @@ impl Lobby {
         let protocol = dialect.protocol();
         let identify = at.elapsed();
         self.counters.of(protocol).identify.add(identify);
-        let Identified { login, mut opening, watch } = identified;
-        let Opened { route, open, backend } =
-            match self.open(&client, protocol, &login.name, &mut opening, &input).await {
-                Ok(opened) => opened,
-                Err(Some(refusal)) => {
-                    return self.refuse(client, source, dialect.as_ref(), &refusal, input).await;
-                }
-                Err(None) => return,
-            };
+        let Identified { login, by, mut opening, watch } = identified;
+        let wanted = Wanted { protocol, name: &login.name, by };
+        let Opened { route, open, backend } = match self.open(&client, wanted, &mut opening, &input).await {
+            Ok(opened) => opened,
+            Err(Some(refusal)) => {
+                return self.refuse(client, source, dialect.as_ref(), &refusal, input).await;
+            }
+            Err(None) => return,
+        };
         let deadline = Instant::now() + self.limits.dial_timeout.get();
         if client.write_all(&backend.early, deadline).await.is_err() {
             return;
         }
         let dial = at.elapsed() - identify;
         self.counters.of(protocol).dial.add(dial);
-        self.counters.of(protocol).routed.add(1);
+        self.counters.of(protocol).routed[by.method()].add(1);
         drop(ticket);
         let early = backend.early.len() as u64;
         let story = Story { source, accepted: at, identify, dial, replayed: backend.sent, early };
@@ -160,7 +160,7 @@ impl Lobby {
     async fn identify(
         &self,
         client: &Leg,
-        dialect: &mut dyn Dialect,
+        dialect: &mut Box<dyn Dialect>,
         input: &mut BytesMut,
         accepted: std::time::Instant,
     ) -> Outcome {
@@ -173,6 +173,10 @@ impl Lobby {
                     Ok(()) => continue,
                     Err(_) => return Outcome::Gone,
                 },
+                Step::Become(known) => {
+                    *dialect = known;
+                    continue;
+                }
                 Step::Identified(identified) => return Outcome::Identified(identified),
                 Step::Cancel(request) => return Outcome::Cancel(request),
                 Step::Refuse(refusal) => return Outcome::Refuse(refusal),

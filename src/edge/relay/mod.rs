@@ -5,6 +5,7 @@ mod engine;
 pub mod flow;
 mod pair;
 mod pipes;
+mod splice;
 mod token;
 
 pub use engine::{Engine, EngineSettings};

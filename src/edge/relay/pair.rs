@@ -62,6 +62,22 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// The source of this direction has ended its stream.
+    pub(super) fn closed(direction: Direction) -> Self {
+        match direction {
+            Direction::ClientToBackend => EndReason::ClientClosed,
+            Direction::BackendToClient => EndReason::BackendClosed,
+        }
+    }
+
+    /// The source of this direction was reset.
+    pub(super) fn reset(direction: Direction) -> Self {
+        match direction {
+            Direction::ClientToBackend => EndReason::ClientReset,
+            Direction::BackendToClient => EndReason::BackendReset,
+        }
+    }
+
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +113,8 @@ pub struct Pair {
     pub(super) delivered: [Delivered; 2],
     /// Requests in the ring that name this pair. It is removed only when there are none.
     pub(super) requests: u32,
+    /// By [`Direction`]: a multishot poll tells when the sink has room.
+    pub(super) room_told: [bool; 2],
     /// Being torn down: only completions are awaited.
     pub(super) closing: bool,
     /// One of the sockets was reset: the other one is reset too, so that nobody takes it for a proper end.
@@ -122,6 +140,7 @@ impl Pair {
             unreported: Default::default(),
             delivered: Default::default(),
             requests: 0,
+            room_told: [false; 2],
             closing: false,
             reset: false,
             end: None,
@@ -173,6 +192,24 @@ impl Pair {
             self.delivered[direction as usize].spliced += bytes.spliced;
         }
     }
+}
+
+/// One line for each connection, at its end.
+pub(super) fn log(pair: &Pair) {
+    let [up, down] = &pair.delivered;
+    let story = &pair.story;
+    tracing::info!(
+        addon = %pair.route.name,
+        protocol = %pair.route.protocol,
+        source = %story.source,
+        reason = pair.end.unwrap_or(EndReason::Drained).as_str(),
+        identify_us = story.identify.as_micros() as u64,
+        dial_us = story.dial.as_micros() as u64,
+        duration_ms = story.accepted.elapsed().as_millis() as u64,
+        bytes_up = up.copied + up.spliced + story.replayed,
+        bytes_down = down.copied + down.spliced + story.early,
+        "connection"
+    );
 }
 
 /// The other direction.

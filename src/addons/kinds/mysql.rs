@@ -1,0 +1,181 @@
+//! MariaDB and MySQL, as their official images have them. The application's login is not a superuser: it has every right
+//! in the database of its own name. `root` has the same password and can log in inside the container only.
+
+use std::net::SocketAddr;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, OptsBuilder};
+
+use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use crate::addons::secrets::Password;
+use crate::config::Plan;
+use crate::dialect::mysql::Flavour;
+use crate::dialect::{Name, Protocol};
+
+/// The kind `mariadb`.
+pub static MARIADB: Mysql = Mysql {
+    name: "mariadb",
+    flavour: Flavour::Mariadb,
+    variables: Variables {
+        user: "MARIADB_USER",
+        database: "MARIADB_DATABASE",
+        password_file: "MARIADB_PASSWORD_FILE",
+        root_password_file: "MARIADB_ROOT_PASSWORD_FILE",
+        root_host: "MARIADB_ROOT_HOST",
+    },
+    // From 11.4 on the client insists on TLS otherwise.
+    client_option: "--skip-ssl",
+};
+
+/// The kind `mysql`.
+pub static MYSQL: Mysql = Mysql {
+    name: "mysql",
+    flavour: Flavour::Mysql,
+    variables: Variables {
+        user: "MYSQL_USER",
+        database: "MYSQL_DATABASE",
+        password_file: "MYSQL_PASSWORD_FILE",
+        root_password_file: "MYSQL_ROOT_PASSWORD_FILE",
+        root_host: "MYSQL_ROOT_HOST",
+    },
+    // Without TLS, the first login after a start of the server needs its key. "loose", as a program called mysql may be
+    // MariaDB's, which knows no such option and then only says so.
+    client_option: "--loose-get-server-public-key",
+};
+
+/// A kind of this family.
+pub struct Mysql {
+    /// The kind, and its client program.
+    name: &'static str,
+    flavour: Flavour,
+    variables: Variables,
+    client_option: &'static str,
+}
+
+/// What the image calls its environment variables.
+struct Variables {
+    user: &'static str,
+    database: &'static str,
+    password_file: &'static str,
+    root_password_file: &'static str,
+    root_host: &'static str,
+}
+
+impl Kind for Mysql {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Mysql
+    }
+
+    fn flavour(&self) -> Option<Flavour> {
+        Some(self.flavour)
+    }
+
+    fn port(&self) -> u16 {
+        3306
+    }
+
+    /// Users and databases of the server's own.
+    fn reserved_names(&self) -> &'static [&'static str] {
+        &["root", "mysql", "sys"]
+    }
+
+    fn image_settings(&self, name: &Name, _plan: &Plan) -> ImageSettings {
+        let Variables { user, database, password_file, root_password_file, root_host } = self.variables;
+        let env = vec![
+            (user, name.to_string()),
+            (database, name.to_string()),
+            (password_file, SECRET_PATH.to_owned()),
+            (root_password_file, SECRET_PATH.to_owned()),
+            (root_host, "localhost".to_owned()),
+        ];
+        // To the server all clients come from the edge. If it looked up where they come from, it would count who
+        // leaves before the log-in, and after a hundred of those let nobody in.
+        let args = vec!["--skip-name-resolve".to_owned()];
+        ImageSettings { env, args, secret_path: SECRET_PATH, volume_paths: &["/var/lib/mysql"] }
+    }
+
+    fn url(&self, access: &Access<'_>) -> String {
+        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
+        let password = percent_encoded(access.password.expose());
+        format!("mysql://{name}:{password}@{host}:{}/{name}", access.port)
+    }
+
+    fn variable(&self) -> &'static str {
+        "DATABASE_URL"
+    }
+
+    fn check_login<'a>(
+        &'a self,
+        address: SocketAddr,
+        name: &'a Name,
+        password: &'a Password,
+    ) -> LoginCheck<'a> {
+        in_time(async move { select_one(address, name, password).await.map_err(explain) })
+    }
+
+    fn client(&self, access: &Access<'_>) -> ClientCommand {
+        let args = |host: &str, port: u16| {
+            let (name, port) = (access.name.as_str(), port.to_string());
+            // By TCP: "localhost" would mean a socket file.
+            let args = ["--protocol=tcp", "-h", host, "-P", &port, "-u", name, self.client_option, name];
+            args.map(str::to_owned).to_vec()
+        };
+        ClientCommand {
+            program: self.name.into(),
+            args: args(access.host, access.port),
+            args_in_container: args("127.0.0.1", self.port()),
+            password_variable: "MYSQL_PWD".into(),
+        }
+    }
+}
+
+async fn select_one(address: SocketAddr, name: &Name, password: &Password) -> Result<(), Error> {
+    let options = OptsBuilder::default().ip_or_hostname(address.ip().to_string()).tcp_port(address.port());
+    let options =
+        options.user(Some(name.as_str())).pass(Some(password.expose())).db_name(Some(name.as_str()));
+    // The driver would ask a server on this host for its socket file and go there, past the edge.
+    let mut connection = Conn::new(options.prefer_socket(false)).await?;
+    connection.query_drop("SELECT 1").await?;
+    // How it ends says nothing about whether the login succeeded.
+    let _ = connection.disconnect().await;
+    Ok(())
+}
+
+/// The server's own words, where it gave any.
+fn explain(error: Error) -> String {
+    match error {
+        Error::Server(error) => format!("{} ({}, {})", error.message, error.code, error.state),
+        error => error.to_string(),
+    }
+}
+
+const SECRET_PATH: &str = "/run/secrets/password";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_percent_encoded() {
+        let (name, password) = (Name::parse("blog-1").unwrap(), Password::new("p@ss/w:rd %é".into()));
+        let access = Access { name: &name, password: &password, host: "::1", port: 3306 };
+        let url = "mysql://blog-1:p%40ss%2Fw%3Ard%20%25%C3%A9@[::1]:3306/blog-1";
+        assert_eq!((MARIADB.url(&access), MYSQL.url(&access)), (url.to_owned(), url.to_owned()));
+    }
+
+    #[test]
+    fn no_password_in_arguments_or_environment() {
+        let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
+        let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 3306 };
+        for kind in [&MARIADB, &MYSQL] {
+            let settings = kind.image_settings(&name, &Plan::default());
+            let shown = format!("{:?}{:?}{:?}", kind.client(&access), settings.env, settings.args);
+            assert!(!shown.contains("sesame"));
+            assert_eq!(settings.args, ["--skip-name-resolve"], "the edge must never be blocked");
+        }
+    }
+}

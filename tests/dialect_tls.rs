@@ -34,6 +34,8 @@ const CLIENTS: [(&str, &str); 9] = [
 ];
 /// Those that say by ALPN that they speak PostgreSQL.
 const POSTGRES: [&str; 2] = ["openssl-3.0-tls1.2-alpn", "psycopg-3.3-direct-tls"];
+/// The one that says by ALPN that it speaks MQTT.
+const MQTT: &str = "node-20-alpn";
 const NO_SNI: &str = "openssl-3.0-no-sni";
 
 fn corpus(name: &str) -> Vec<u8> {
@@ -41,9 +43,10 @@ fn corpus(name: &str) -> Vec<u8> {
 }
 
 fn named(client: &str, name: &str, length: usize) -> Outcome {
-    let by = match POSTGRES.contains(&client) {
-        true => By::HostOf(Protocol::Postgres),
-        false => By::Host(Protocols::named()),
+    let by = match client {
+        _ if POSTGRES.contains(&client) => By::HostOf(Protocol::Postgres),
+        MQTT => By::Host(Protocols::only(Protocol::Mqtt)),
+        _ => By::Host(Protocols::named()),
     };
     Outcome::Named { name: name.into(), by, length }
 }

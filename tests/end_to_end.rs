@@ -7,6 +7,7 @@
 
 mod control;
 mod end_to_end {
+    mod amqp;
     mod brokers;
     mod bulk;
     mod cancel;

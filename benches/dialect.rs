@@ -23,6 +23,10 @@ const NATS_PY: &[u8] = include_bytes!("../tests/corpus/nats/nats-py-2.16.bin");
 const NATS_JS: &[u8] = include_bytes!("../tests/corpus/nats/nats-js-2.29.bin");
 const PAHO_5: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v5.bin");
 const PAHO_WILL: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v311-will.bin");
+const PIKA: &[u8] = include_bytes!("../tests/corpus/amqp/pika-1.4.bin");
+const PY_AMQP: &[u8] = include_bytes!("../tests/corpus/amqp/py-amqp-5.4-amqplain.bin");
+const RHEA: &[u8] = include_bytes!("../tests/corpus/amqp/rhea-3.0.bin");
+const RABBITMQ_START: &[u8] = include_bytes!("../tests/corpus/amqp/server-3.10.start.bin");
 const BMEMCACHED: &[u8] = include_bytes!("../tests/corpus/memcached/bmemcached-0.33.bin");
 const SSL_REQUEST_LEN: usize = 8;
 
@@ -145,7 +149,8 @@ fn redis(c: &mut Criterion) {
     c.bench_function("redis/refuse/starting", |b| b.iter(|| dialect.refuse(black_box(&refusal))));
 }
 
-/// What each says first, up to the name and with the answers that it waits for; for NATS also the greeting of its server.
+/// What each says first, up to the name and with the answers that it waits for; for NATS and RabbitMQ also the greeting of
+/// its server.
 fn brokers(c: &mut Criterion) {
     let nats = Speaks::Nats(nats::Settings::default());
     let mut group = c.benchmark_group("brokers/identify");
@@ -154,21 +159,31 @@ fn brokers(c: &mut Criterion) {
         ("nats_js", &nats, NATS_JS),
         ("mqtt_paho_5", &Speaks::Mqtt, PAHO_5),
         ("mqtt_paho_will", &Speaks::Mqtt, PAHO_WILL),
+        ("amqp_pika", &Speaks::Amqp, PIKA),
+        ("amqp_py_amqp_amqplain", &Speaks::Amqp, PY_AMQP),
+        ("amqp_1_0_rhea", &Speaks::Amqp, RHEA),
         ("memcached_bmemcached", &Speaks::Memcached, BMEMCACHED),
     ] {
         group.bench_function(name, |b| b.iter(|| first_words(speaks, said)));
     }
-    let Step::Identified(found) = first_words(&nats, NATS_PY) else { panic!("a client that names an addon") };
-    let Opening::Handshake(mut handshake) = found.opening else { panic!("a server that speaks first") };
     let Step::Reply(info) = nats.dialect().step(&mut BytesMut::new()) else { panic!("it greets") };
-    group.bench_function("nats_backend_greeting", |b| {
-        b.iter(|| {
-            assert!(handshake.begin().is_empty());
-            let step = handshake.step(&mut BytesMut::from(black_box(&info[..])));
-            assert!(matches!(step, HandshakeStep::Send(_)));
-            step
+    for (name, speaks, said, greeting) in [
+        ("nats_backend_greeting", &nats, NATS_PY, &info[..]),
+        ("amqp_backend_greeting", &Speaks::Amqp, PIKA, RABBITMQ_START),
+    ] {
+        let Step::Identified(found) = first_words(speaks, said) else {
+            panic!("a client that names an addon")
+        };
+        let Opening::Handshake(mut handshake) = found.opening else { panic!("a server that speaks first") };
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                handshake.begin();
+                let step = handshake.step(&mut BytesMut::from(black_box(greeting)));
+                assert!(matches!(step, HandshakeStep::Send(_)));
+                step
+            });
         });
-    });
+    }
     group.finish();
 }
 

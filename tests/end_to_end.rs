@@ -7,7 +7,10 @@
 
 mod control;
 mod end_to_end {
+    mod amqp;
+    mod amqp_tls;
     mod brokers;
+    mod brokers_tls;
     mod bulk;
     mod cancel;
     mod certificate;

@@ -1,4 +1,4 @@
-//! The promise of `tests/provision.rs` for NATS, Mosquitto and memcached: an addon that was asked for becomes a server that
+//! The promise of `tests/provision.rs` for NATS, Mosquitto, memcached and RabbitMQ: an addon that was asked for becomes a server that
 //! one can log in to through the edge, its data and its password are where they belong, and nothing is left of one that was
 //! destroyed.
 
@@ -33,7 +33,8 @@ impl Addon {
         let url = pierhead.ok(&["create", kind, &name]).trim().to_owned();
         let scheme = format!("{protocol}://{name}:");
         let password = url.strip_prefix(&scheme).and_then(|rest| rest.split_once('@')).unwrap().0.to_owned();
-        assert_eq!(url, format!("{scheme}{password}@127.0.0.1:{port}"));
+        let place = if protocol == "amqp" { format!("/{name}") } else { String::new() };
+        assert_eq!(url, format!("{scheme}{password}@127.0.0.1:{port}{place}"));
         Addon { pierhead, name, url, password, port }
     }
 
@@ -61,10 +62,24 @@ impl Addon {
         String::from_utf8(run(Command::new(python()).args(["-c", &script])).stdout).unwrap()
     }
 
+    /// Runs a line of pika, on a channel that confirms, and gives what it prints.
+    fn channel(&self, line: &str) -> String {
+        let script = format!(
+            "import pika\nconnection = pika.BlockingConnection(pika.URLParameters({:?}))\nchannel = connection.channel()\n\
+             channel.confirm_delivery()\n{line}\nconnection.close()",
+            self.url
+        );
+        String::from_utf8(run(Command::new(python()).args(["-c", &script])).stdout).unwrap()
+    }
+
     /// What a driver's script of tests/clients sees in its case `login`, through the edge.
     fn login_with(&self, script: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-        let driver = if script.starts_with("mqtt") { "paho-5" } else { "any" };
+        let driver = match script {
+            "mqtt_cases.py" => "paho-5",
+            "amqp_cases.py" => "pika",
+            _ => "any",
+        };
         let port = self.port.to_string();
         let output = run(Command::new(python()).arg(path).args([
             driver,
@@ -188,6 +203,40 @@ fn memcached_lets_its_user_in_and_nobody_else() {
     assert_eq!(connect.code, Some(1));
     assert!(
         connect.stderr.contains("no client program") && connect.stderr.contains("python-binary-memcached"),
+        "{connect:?}"
+    );
+    addon.destroy();
+}
+
+#[test]
+fn rabbitmq_keeps_its_durable_queues() {
+    let addon = Addon::create("rabbitmq", "amqp", "pierhead/rabbitmq:3.10");
+    addon.keeps_its_secret(999, "beam.smp");
+    addon.mounted_at("/var/lib/rabbitmq");
+    assert_eq!(addon.login_with("amqp_cases.py"), "hello");
+    // AMQP 1.0 names no virtual host.
+    assert_eq!(addon.login_with("amqp10_cases.py"), "hello");
+    let rabbitmqctl = |args: &[&str]| docker(&[&["exec", &addon.name, "rabbitmqctl", "-q"], args].concat());
+    let users = rabbitmqctl(&["list_users", "--no-table-headers"]);
+    assert_eq!(users, format!("{}\t[policymaker]", addon.name), "and no guest");
+    let limit = rabbitmqctl(&["eval", "vm_memory_monitor:get_vm_memory_high_watermark()."]);
+    assert_eq!(limit, "{absolute,161061273}", "three fifths of the plan's 256 MiB");
+    // On its loopback the server has its tools' ports, and Docker a resolver.
+    let ports = docker(&["exec", &addon.name, "cat", "/proc/net/tcp", "/proc/net/tcp6"]);
+    let ports = ports.lines().filter(|line| line.contains(" 0A ") && !line.contains("00007F:"));
+    assert_eq!(ports.collect::<Vec<_>>().len(), 1, "the port of AMQP");
+    addon.channel(
+        "channel.queue_declare('kept', durable=True)\n\
+         channel.basic_publish('', 'kept', b'42', pika.BasicProperties(delivery_mode=2))",
+    );
+    addon.pierhead.ok(&["restart", &addon.name]);
+    addon.channel("assert channel.basic_get('kept')[2] == b'42'");
+    addon.kill_and_wait_until_it_is_back();
+    assert_eq!(addon.channel("print(channel.basic_get('kept', auto_ack=True)[2].decode())"), "42\n");
+    let connect = addon.pierhead.run(&["connect", &addon.name]);
+    assert_eq!(connect.code, Some(1));
+    assert!(
+        connect.stderr.contains("no client program") && connect.stderr.contains("rabbitmqctl list_queues"),
         "{connect:?}"
     );
     addon.destroy();

@@ -162,6 +162,7 @@ impl Settings {
                 Speaks::Mysql(settings.offering(self.start_tls()))
             }
             Protocol::Redis => Speaks::Redis,
+            Protocol::Amqp => Speaks::Amqp,
             Protocol::Mongodb => Speaks::Mongodb,
             Protocol::Nats => Speaks::Nats(self.nats.clone().unwrap_or_default().0),
             Protocol::Mqtt => Speaks::Mqtt,

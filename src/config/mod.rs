@@ -261,12 +261,13 @@ impl KindConfig {
 }
 
 /// The official images of the kinds.
-const DEFAULT_IMAGES: [(&str, &str); 9] = [
+const DEFAULT_IMAGES: [(&str, &str); 10] = [
     ("postgres", "postgres:17"),
     ("mariadb", "mariadb:11.8"),
     ("mysql", "mysql:8.4"),
     ("redis", "redis:7"),
     ("valkey", "valkey/valkey:8"),
+    ("rabbitmq", "rabbitmq:4"),
     ("mongodb", "mongo:7"),
     ("nats", "nats:2"),
     ("mosquitto", "eclipse-mosquitto:2"),

@@ -120,7 +120,7 @@ fn core_overrides_by_cpu_in_both_forms() {
 fn every_protocol_is_listened_for_at_its_own_port_unless_the_file_says_which() {
     let addresses = |config: Config| config.listeners.into_iter().flat_map(|listener| listener.listen);
     let ports: Vec<u16> = addresses(parse("").unwrap()).map(|address| address.port()).collect();
-    assert_eq!(ports, [5432, 3306, 6379, 27017, 4222, 1883, 11211]);
+    assert_eq!(ports, [5432, 3306, 6379, 5672, 27017, 4222, 1883, 11211]);
     let one = addresses(parse("[[listener]]\ndialect = \"redis\"").unwrap());
     assert_eq!(one.map(|address| address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:6379"]);
 }

@@ -3,6 +3,7 @@
 //!
 //! A new protocol is one file here, one line in [`Protocol`] and one in [`Speaks`].
 
+pub mod amqp;
 mod by;
 pub mod memcached;
 pub mod mongodb;
@@ -38,6 +39,8 @@ pub enum Protocol {
     Mysql,
     /// Redis and Valkey, RESP 2 and 3.
     Redis,
+    /// RabbitMQ: AMQP 0-9-1 and 1.0.
+    Amqp,
     /// MongoDB, OP_MSG and OP_QUERY.
     Mongodb,
     /// NATS.
@@ -58,6 +61,7 @@ impl Protocol {
         Protocol::Postgres,
         Protocol::Mysql,
         Protocol::Redis,
+        Protocol::Amqp,
         Protocol::Mongodb,
         Protocol::Nats,
         Protocol::Mqtt,
@@ -72,6 +76,7 @@ impl Protocol {
             Protocol::Postgres => "postgres",
             Protocol::Mysql => "mysql",
             Protocol::Redis => "redis",
+            Protocol::Amqp => "amqp",
             Protocol::Mongodb => "mongodb",
             Protocol::Nats => "nats",
             Protocol::Mqtt => "mqtt",
@@ -87,6 +92,7 @@ impl Protocol {
             Protocol::Postgres => Some(5432),
             Protocol::Mysql => Some(3306),
             Protocol::Redis => Some(6379),
+            Protocol::Amqp => Some(5672),
             Protocol::Mongodb => Some(27017),
             Protocol::Nats => Some(4222),
             Protocol::Mqtt => Some(1883),
@@ -103,6 +109,7 @@ impl Protocol {
             Protocol::Mqtt => Some(b"mqtt"),
             Protocol::Mysql
             | Protocol::Redis
+            | Protocol::Amqp
             | Protocol::Mongodb
             | Protocol::Nats
             | Protocol::Memcached
@@ -117,6 +124,7 @@ impl Protocol {
         match self {
             Protocol::Postgres => Some(postgres::recognise),
             Protocol::Redis => Some(redis::recognise),
+            Protocol::Amqp => Some(amqp::recognise),
             Protocol::Mongodb => Some(mongodb::recognise),
             Protocol::Mqtt => Some(mqtt::recognise),
             Protocol::Memcached => Some(memcached::recognise),
@@ -159,6 +167,8 @@ pub enum Speaks {
     Mysql(mysql::Settings),
     /// Redis and Valkey.
     Redis,
+    /// RabbitMQ: AMQP 0-9-1 and 1.0.
+    Amqp,
     /// MongoDB.
     Mongodb,
     /// NATS, and what its greeting says.
@@ -182,6 +192,7 @@ impl Speaks {
             Speaks::Postgres(_) => Protocol::Postgres,
             Speaks::Mysql(_) => Protocol::Mysql,
             Speaks::Redis => Protocol::Redis,
+            Speaks::Amqp => Protocol::Amqp,
             Speaks::Mongodb => Protocol::Mongodb,
             Speaks::Nats(_) => Protocol::Nats,
             Speaks::Mqtt => Protocol::Mqtt,
@@ -206,6 +217,7 @@ impl Speaks {
             Speaks::Postgres(tls) => Box::new(postgres::Startup::offering(tls)),
             Speaks::Mysql(settings) => Box::new(mysql::ConnectionPhase::new(settings)),
             Speaks::Redis => Box::new(redis::FirstCommands::new()),
+            Speaks::Amqp => Box::new(amqp::FirstFrames::new()),
             Speaks::Mongodb => Box::new(mongodb::FirstMessage::new()),
             Speaks::Nats(settings) => Box::new(nats::FirstLine::new(settings.clone())),
             Speaks::Mqtt => Box::new(mqtt::FirstPacket::new()),

@@ -1,5 +1,5 @@
 //! Talks to a dialect as a client would: chunk by chunk, however the network cuts them. Shared by the property tests and
-//! the fuzz targets of the dialects that only look at a client's first words: NATS, MQTT, memcached.
+//! the fuzz targets of the dialects that only look at a client's first words: AMQP, NATS, MQTT, memcached.
 
 #![allow(dead_code, reason = "each test file uses one of them")]
 
@@ -13,8 +13,8 @@ use crate::dialect::{Dialect, HandshakeStep, Opening, Reason, Refusal, Step};
 /// A dialect, and what must be true of it whatever it is told.
 pub struct Subject {
     pub new: fn() -> Box<dyn Dialect>,
-    /// What a server says that is not for the client, before and after which it is told something.
-    pub greeting: &'static [u8],
+    /// What a server that is told this first says that is not for the client; then it is told something more.
+    pub greeting: fn(hello: &[u8]) -> &'static [u8],
     /// Whether these bytes are a whole answer, reply or refusal, of the protocol.
     pub is_answer: fn(&[u8]) -> bool,
     /// How many bytes may wait for more.
@@ -102,7 +102,7 @@ impl Subject {
             Opening::Handshake(handshake) => handshake,
         };
         let hello = handshake.begin();
-        let mut server = BytesMut::from(&[self.greeting, b"answer"].concat()[..]);
+        let mut server = BytesMut::from(&[(self.greeting)(&hello), b"answer"].concat()[..]);
         let HandshakeStep::Send(replay) = handshake.step(&mut server) else {
             panic!("a greeting is an answer")
         };
@@ -121,11 +121,38 @@ impl Subject {
     }
 }
 
+/// AMQP 0-9-1 and 1.0: a header, the greeting, and one frame.
+pub fn amqp() -> Subject {
+    Subject {
+        new: || Box::new(crate::dialect::amqp::FirstFrames::new()),
+        greeting: |hello| match hello {
+            [b'A', b'M', b'Q', b'P', 3, ..] => include_bytes!("../corpus/amqp/server-3.10.mechanisms.bin"),
+            _ => include_bytes!("../corpus/amqp/server-3.10.start.bin"),
+        },
+        is_answer: |bytes| match bytes {
+            b"AMQP\0\0\x09\x01" | b"AMQP\x03\x01\0\0" => true,
+            // Connection.Start, or Connection.Close.
+            [1, 0, 0, a, b, c, d, 0, 10, 0, 10 | 50, .., 0xce] => is_len(bytes.len() - 8, [a, b, c, d]),
+            // sasl-outcome; sasl-mechanisms with the header in front.
+            [a, b, c, d, 2, 1, 0, 0, 0, 0x53, 0x44, ..] => is_len(bytes.len(), [a, b, c, d]),
+            [b'A', b'M', b'Q', b'P', 3, 1, 0, 0, a, b, c, d, 2, 1, 0, 0, 0, 0x53, 0x40, ..] => {
+                is_len(bytes.len() - 8, [a, b, c, d])
+            }
+            _ => false,
+        },
+        waiting_max: 16 * 1024,
+    }
+}
+
+fn is_len(len: usize, said: [&u8; 4]) -> bool {
+    len == u32::from_be_bytes(said.map(|byte| *byte)) as usize
+}
+
 /// NATS: one line, with the server's greeting in between.
 pub fn nats() -> Subject {
     Subject {
         new: || Box::new(crate::dialect::nats::FirstLine::new(Default::default())),
-        greeting: b"INFO {\"server_id\":\"x\",\"auth_required\":true} \r\n",
+        greeting: |_| b"INFO {\"server_id\":\"x\",\"auth_required\":true} \r\n",
         is_answer: |bytes| {
             let Some(line) = bytes.strip_suffix(b"\r\n") else { return false };
             let quoted = |text: &[u8]| text.ends_with(b"'") && !text[..text.len() - 1].contains(&b'\'');
@@ -140,7 +167,7 @@ pub fn nats() -> Subject {
 pub fn mqtt() -> Subject {
     Subject {
         new: || Box::new(crate::dialect::mqtt::FirstPacket::new()),
-        greeting: b"",
+        greeting: |_| b"",
         is_answer: |bytes| match bytes {
             [0x20, 2, 0, 1 | 3 | 5] => true,
             [0x20, low, rest @ ..] if low & 0x80 == 0 => is_connack_5(rest, usize::from(*low)),
@@ -172,11 +199,9 @@ fn is_connack_5(body: &[u8], len: usize) -> bool {
 pub fn memcached() -> Subject {
     Subject {
         new: || Box::new(crate::dialect::memcached::FirstRequests::new()),
-        greeting: b"\x81\x21\0\0\0\0\0\x21\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0more",
+        greeting: |_| b"\x81\x21\0\0\0\0\0\x21\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0more",
         is_answer: |bytes| match bytes {
-            [0x81, _, 0, 0, 0, 0, _, _, a, b, c, d, rest @ ..] => {
-                rest.len() == 12 + u32::from_be_bytes([*a, *b, *c, *d]) as usize
-            }
+            [0x81, _, 0, 0, 0, 0, _, _, a, b, c, d, rest @ ..] => is_len(rest.len() - 12, [a, b, c, d]),
             _ => bytes.starts_with(b"CLIENT_ERROR ") && bytes.ends_with(b"\r\n"),
         },
         waiting_max: crate::dialect::memcached::FirstRequests::REQUEST_LEN_MAX,

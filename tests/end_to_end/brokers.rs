@@ -131,7 +131,7 @@ impl Server {
 
     pub fn wait_until_up(&self) {
         let answers = || self.address().is_some_and(|at| TcpStream::connect(at).is_ok());
-        wait_for("a server to be up", Duration::from_secs(30), answers);
+        wait_for("a server to be up", Duration::from_secs(60), answers);
     }
 }
 

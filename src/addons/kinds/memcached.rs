@@ -72,13 +72,7 @@ impl Kind for Memcached {
 
     /// There is none that takes a password from anywhere but its arguments, which everybody can read.
     fn client(&self, _access: &Access<'_>) -> ClientCommand {
-        let none = vec![];
-        ClientCommand {
-            program: String::new(),
-            args: none.clone(),
-            args_in_container: none,
-            password_variable: String::new(),
-        }
+        ClientCommand::none()
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {

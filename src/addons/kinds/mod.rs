@@ -10,6 +10,7 @@ mod mosquitto;
 mod mysql;
 mod nats;
 mod postgres;
+mod rabbitmq;
 mod redis;
 
 use std::fmt::Write;
@@ -31,6 +32,7 @@ pub static ALL: &[&dyn Kind] = &[
     &mysql::MYSQL,
     &redis::REDIS,
     &redis::VALKEY,
+    &rabbitmq::Rabbitmq,
     &mongodb::Mongodb,
     &nats::Nats,
     &mosquitto::Mosquitto,
@@ -161,6 +163,18 @@ pub struct ClientCommand {
     pub args_in_container: Vec<String>,
     /// The environment variable through which it takes the password: an argument could be read by anybody.
     pub password_variable: String,
+}
+
+impl ClientCommand {
+    /// Where there is no program.
+    fn none() -> Self {
+        ClientCommand {
+            program: String::new(),
+            args: vec![],
+            args_in_container: vec![],
+            password_variable: String::new(),
+        }
+    }
 }
 
 /// A URL that holds a login and a place, and nothing else.

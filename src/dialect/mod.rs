@@ -14,7 +14,9 @@ pub mod nats;
 pub mod none;
 mod opening;
 pub mod postgres;
+mod protocol;
 pub mod redis;
+mod refusal;
 mod shared;
 pub mod tls;
 mod words;
@@ -26,136 +28,9 @@ pub use by::{By, Protocols};
 use bytes::{Bytes, BytesMut};
 pub use name::{Login, Name, NameError};
 pub use opening::{Greeting, Handshake, HandshakeStep, Measure, Opening};
-use serde::{Deserialize, Serialize};
+pub use protocol::Protocol;
+pub use refusal::{Reason, Refusal};
 pub use shared::{Recognise, Recognised, Undecided};
-
-/// The protocols that Pierhead can find a name in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// PostgreSQL 3.0 and 3.2.
-    Postgres,
-    /// MySQL and MariaDB.
-    Mysql,
-    /// Redis and Valkey, RESP 2 and 3.
-    Redis,
-    /// RabbitMQ: AMQP 0-9-1 and 1.0.
-    Amqp,
-    /// MongoDB, OP_MSG and OP_QUERY.
-    Mongodb,
-    /// NATS.
-    Nats,
-    /// MQTT 3.1, 3.1.1 and 5.
-    Mqtt,
-    /// memcached, the binary protocol with SASL.
-    Memcached,
-    /// Anything in TLS from the first byte.
-    Tls,
-    /// Any: the listener says who is meant.
-    None,
-}
-
-impl Protocol {
-    /// Every protocol, in the order in which they are listed to people.
-    pub const ALL: &'static [Protocol] = &[
-        Protocol::Postgres,
-        Protocol::Mysql,
-        Protocol::Redis,
-        Protocol::Amqp,
-        Protocol::Mongodb,
-        Protocol::Nats,
-        Protocol::Mqtt,
-        Protocol::Memcached,
-        Protocol::Tls,
-        Protocol::None,
-    ];
-
-    /// The name used in the config, in labels and in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Protocol::Postgres => "postgres",
-            Protocol::Mysql => "mysql",
-            Protocol::Redis => "redis",
-            Protocol::Amqp => "amqp",
-            Protocol::Mongodb => "mongodb",
-            Protocol::Nats => "nats",
-            Protocol::Mqtt => "mqtt",
-            Protocol::Memcached => "memcached",
-            Protocol::Tls => "tls",
-            Protocol::None => "none",
-        }
-    }
-
-    /// The port on which servers of this protocol listen by default, inside a container too.
-    pub fn default_port(self) -> Option<u16> {
-        match self {
-            Protocol::Postgres => Some(5432),
-            Protocol::Mysql => Some(3306),
-            Protocol::Redis => Some(6379),
-            Protocol::Amqp => Some(5672),
-            Protocol::Mongodb => Some(27017),
-            Protocol::Nats => Some(4222),
-            Protocol::Mqtt => Some(1883),
-            Protocol::Memcached => Some(11211),
-            Protocol::Tls | Protocol::None => None,
-        }
-    }
-
-    /// What a TLS client calls the protocol in its ALPN extension, where there is such a name (IANA, "TLS ALPN
-    /// Protocol IDs").
-    pub fn alpn(self) -> Option<&'static [u8]> {
-        match self {
-            Protocol::Postgres => Some(b"postgresql"),
-            Protocol::Mqtt => Some(b"mqtt"),
-            Protocol::Mysql
-            | Protocol::Redis
-            | Protocol::Amqp
-            | Protocol::Mongodb
-            | Protocol::Nats
-            | Protocol::Memcached
-            | Protocol::Tls
-            | Protocol::None => None,
-        }
-    }
-
-    /// Tells the protocol by a client's first bytes. None where the server speaks first: such a protocol cannot
-    /// share a port.
-    pub fn recognise(self) -> Option<Recognise> {
-        match self {
-            Protocol::Postgres => Some(postgres::recognise),
-            Protocol::Redis => Some(redis::recognise),
-            Protocol::Amqp => Some(amqp::recognise),
-            Protocol::Mongodb => Some(mongodb::recognise),
-            Protocol::Mqtt => Some(mqtt::recognise),
-            Protocol::Memcached => Some(memcached::recognise),
-            Protocol::Tls => Some(tls::recognise),
-            Protocol::Mysql | Protocol::Nats | Protocol::None => None,
-        }
-    }
-
-    /// The protocol that has this name in ALPN.
-    pub fn of_alpn(name: &[u8]) -> Option<Self> {
-        Protocol::ALL.iter().copied().find(|protocol| protocol.alpn() == Some(name))
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Protocol::ALL
-            .iter()
-            .copied()
-            .find(|protocol| protocol.as_str() == text)
-            .ok_or_else(|| format!("unknown protocol {text:?}, expected one of {}", expected_protocols()))
-    }
-}
 
 /// What is spoken on a port, with what the configuration says about it; and so how a connection's addon is
 /// found.
@@ -229,10 +104,6 @@ impl Speaks {
     }
 }
 
-fn expected_protocols() -> String {
-    Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>().join(", ")
-}
-
 /// The first messages of one connection, until it is known who is meant.
 pub trait Dialect {
     /// The protocol, for counters and logs.
@@ -303,85 +174,5 @@ impl Identified {
     /// A client that has logged in as `login`, whose backend is to be opened like this.
     pub fn new(login: Login, opening: Opening) -> Self {
         Identified { login, by: By::Login, opening, watch: None }
-    }
-}
-
-/// Why a client is not served. The dialect turns it into an error of its protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The kind of refusal: decides the error code and the metric's label.
-    pub reason: Reason,
-    /// The addon's name, where one is known.
-    pub name: Option<Name>,
-    /// What exactly happened, for the person who reads the client's error message. May be empty.
-    pub detail: String,
-}
-
-impl Refusal {
-    /// A refusal before any name is known.
-    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Refusal { reason, name: None, detail: detail.into() }
-    }
-
-    /// A refusal of a connection to `name`.
-    pub fn of(name: &Name, reason: Reason, detail: impl Into<String>) -> Self {
-        Refusal { reason, name: Some(name.clone()), detail: detail.into() }
-    }
-}
-
-/// The kinds of refusal; each is a label of `pierhead_refused_total{reason}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// No such addon, or a name that can be none.
-    UnknownName,
-    /// The addon exists and is being provisioned or started.
-    Starting,
-    /// The addon exists and is stopped.
-    Stopped,
-    /// The addon should be there but did not accept a connection within the dial deadline.
-    Unreachable,
-    /// The addon's connection limit, or the edge's, is reached.
-    TooManyConnections,
-    /// The client's bytes are not this protocol.
-    Malformed,
-    /// The client did not say who is meant in time.
-    TooSlow,
-    /// The client sent more than the limit before saying who is meant.
-    TooBig,
-    /// Encryption was asked for in a way that could be an injection (bytes sent behind the request).
-    PlaintextInjection,
-    /// Pierhead is shutting down.
-    Draining,
-}
-
-impl Reason {
-    /// Every reason, in the order of the metric's labels.
-    pub const ALL: [Reason; 10] = [
-        Reason::UnknownName,
-        Reason::Starting,
-        Reason::Stopped,
-        Reason::Unreachable,
-        Reason::TooManyConnections,
-        Reason::Malformed,
-        Reason::TooSlow,
-        Reason::TooBig,
-        Reason::PlaintextInjection,
-        Reason::Draining,
-    ];
-
-    /// The metric's label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::UnknownName => "unknown_name",
-            Reason::Starting => "starting",
-            Reason::Stopped => "stopped",
-            Reason::Unreachable => "unreachable",
-            Reason::TooManyConnections => "too_many_connections",
-            Reason::Malformed => "malformed",
-            Reason::TooSlow => "too_slow",
-            Reason::TooBig => "too_big",
-            Reason::PlaintextInjection => "plaintext_injection",
-            Reason::Draining => "draining",
-        }
     }
 }

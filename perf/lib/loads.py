@@ -171,7 +171,7 @@ class Copy(Load):
     ROW = "x" * 1023  # and the end of the line
 
     def warm_up(self, engine, address):
-        self.psql(engine, engine.address, f"CREATE TABLE IF NOT EXISTS bench_copy AS SELECT '{self.ROW}' AS row "
+        self.psql(engine, engine.address, f"CREATE UNLOGGED TABLE IF NOT EXISTS bench_copy AS SELECT '{self.ROW}' AS row "
                                           f"FROM generate_series(1, {self.ROWS})")
         return self.run(engine, address)
 

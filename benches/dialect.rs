@@ -10,36 +10,36 @@ use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
 use pierhead::dialect::redis::FirstCommands;
 use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Reason, Refusal, Speaks, Step, mysql, nats};
 
-const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
+pub(crate) const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
 const ASYNCPG: &[u8] = include_bytes!("../tests/corpus/postgres/asyncpg-0.32.bin");
-const NODE_PG: &[u8] = include_bytes!("../tests/corpus/postgres/node-pg-8.23.bin");
-const CANCEL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15-cancel.bin");
+pub(crate) const NODE_PG: &[u8] = include_bytes!("../tests/corpus/postgres/node-pg-8.23.bin");
+pub(crate) const CANCEL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15-cancel.bin");
 const ANSWER_15: &[u8] = include_bytes!("../tests/corpus/postgres/server-15.answer.bin");
 const ANSWER_18: &[u8] = include_bytes!("../tests/corpus/postgres/server-18-protocol-3.2.answer.bin");
-const MARIADB: &[u8] = include_bytes!("../tests/corpus/mysql/mariadb-10.11.bin");
+pub(crate) const MARIADB: &[u8] = include_bytes!("../tests/corpus/mysql/mariadb-10.11.bin");
 const MYSQL2: &[u8] = include_bytes!("../tests/corpus/mysql/node-mysql2-3.24.bin");
 const MARIADB_GREETING: &[u8] = include_bytes!("../tests/corpus/mysql/server-mariadb-10.11.greeting.bin");
-const NATS_PY: &[u8] = include_bytes!("../tests/corpus/nats/nats-py-2.16.bin");
+pub(crate) const NATS_PY: &[u8] = include_bytes!("../tests/corpus/nats/nats-py-2.16.bin");
 const NATS_JS: &[u8] = include_bytes!("../tests/corpus/nats/nats-js-2.29.bin");
-const PAHO_5: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v5.bin");
+pub(crate) const PAHO_5: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v5.bin");
 const PAHO_WILL: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v311-will.bin");
-const PIKA: &[u8] = include_bytes!("../tests/corpus/amqp/pika-1.4.bin");
+pub(crate) const PIKA: &[u8] = include_bytes!("../tests/corpus/amqp/pika-1.4.bin");
 const PY_AMQP: &[u8] = include_bytes!("../tests/corpus/amqp/py-amqp-5.4-amqplain.bin");
 const RHEA: &[u8] = include_bytes!("../tests/corpus/amqp/rhea-3.0.bin");
 const RABBITMQ_START: &[u8] = include_bytes!("../tests/corpus/amqp/server-3.10.start.bin");
-const BMEMCACHED: &[u8] = include_bytes!("../tests/corpus/memcached/bmemcached-0.33.bin");
-const SSL_REQUEST_LEN: usize = 8;
+pub(crate) const BMEMCACHED: &[u8] = include_bytes!("../tests/corpus/memcached/bmemcached-0.33.bin");
+pub(crate) const SSL_REQUEST_LEN: usize = 8;
 
-const REDIS_CLI: &[u8] = include_bytes!("../tests/corpus/redis/redis-cli-7.0.bin");
+pub(crate) const REDIS_CLI: &[u8] = include_bytes!("../tests/corpus/redis/redis-cli-7.0.bin");
 const IOREDIS: &[u8] = include_bytes!("../tests/corpus/redis/ioredis-6.0.bin");
-const NODE_REDIS: &[u8] = include_bytes!("../tests/corpus/redis/node-redis-6.3.bin");
+pub(crate) const NODE_REDIS: &[u8] = include_bytes!("../tests/corpus/redis/node-redis-6.3.bin");
 const PASSWORD_ONLY: &[u8] = include_bytes!("../tests/corpus/redis/redis-py-8.1-password-only.bin");
-const PYMONGO: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-data.bin");
+pub(crate) const PYMONGO: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-data.bin");
 const PYMONGO_MONITOR: &[u8] = include_bytes!("../tests/corpus/mongodb/pymongo-4.20-monitor.bin");
 const NODE_MONGODB: &[u8] = include_bytes!("../tests/corpus/mongodb/node-mongodb-7.9-data.bin");
 
 /// One connection: a fresh dialect and buffer, as in the edge. The last turn must decide.
-fn identify(mut dialect: impl Dialect, turns: &[&[u8]]) -> Step {
+pub(crate) fn identify(mut dialect: impl Dialect, turns: &[&[u8]]) -> Step {
     let mut input = BytesMut::with_capacity(1024);
     let mut step = dialect.step(&mut input);
     for turn in turns {
@@ -103,19 +103,22 @@ fn scram_chunks(answer: &[u8]) -> Vec<&[u8]> {
 }
 
 /// With the greeting, which the edge makes for each connection; its randomness comes from elsewhere.
+pub(crate) fn identify_mysql(settings: &mysql::Settings, response: &[u8]) -> Step {
+    let mut dialect = mysql::ConnectionPhase::new(black_box(settings));
+    let mut input = BytesMut::with_capacity(1024);
+    assert!(matches!(dialect.step(&mut input), Step::Reply(_)));
+    input.extend_from_slice(black_box(response));
+    dialect.step(&mut input)
+}
+
 fn mysql(c: &mut Criterion) {
     let settings = mysql::Settings::new(None, None, mysql::Random(|_| Ok(())));
-    let identify = |response: &[u8]| {
-        let mut dialect = mysql::ConnectionPhase::new(black_box(&settings));
-        let mut input = BytesMut::with_capacity(1024);
-        assert!(matches!(dialect.step(&mut input), Step::Reply(_)));
-        input.extend_from_slice(black_box(response));
-        dialect.step(&mut input)
-    };
     let mut group = c.benchmark_group("mysql");
-    group.bench_function("identify/mariadb", |b| b.iter(|| identify(MARIADB)));
-    group.bench_function("identify/mysql2", |b| b.iter(|| identify(MYSQL2)));
-    let Step::Identified(found) = identify(MARIADB) else { panic!("a client that names an addon") };
+    group.bench_function("identify/mariadb", |b| b.iter(|| identify_mysql(&settings, MARIADB)));
+    group.bench_function("identify/mysql2", |b| b.iter(|| identify_mysql(&settings, MYSQL2)));
+    let Step::Identified(found) = identify_mysql(&settings, MARIADB) else {
+        panic!("a client that names an addon")
+    };
     let Opening::Handshake(mut handshake) = found.opening else { panic!("a server that speaks first") };
     group.bench_function("backend_greeting", |b| {
         b.iter(|| {
@@ -187,7 +190,7 @@ fn brokers(c: &mut Criterion) {
     group.finish();
 }
 
-fn first_words(speaks: &Speaks, said: &[u8]) -> Step {
+pub(crate) fn first_words(speaks: &Speaks, said: &[u8]) -> Step {
     let mut dialect = black_box(speaks).dialect();
     let mut input = BytesMut::with_capacity(1024);
     if speaks.protocol().recognise().is_none() {

@@ -1,18 +1,20 @@
 //! The route table: look-ups in a table of 100,000 routes, alone and while a thread publishes 1,000 updates a
 //! second, and what a publish costs. DESIGN §4.5 promises a look-up under 50 ns.
 
+mod common;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use common::cpu_time;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pierhead::dialect::{Name, Protocol};
 use pierhead::routes::{Change, Route, RouteState, Table, Upstream};
-use rustix::time::{ClockId, clock_gettime};
 
-const ROUTES: usize = 100_000;
+pub(crate) const ROUTES: usize = 100_000;
 const UPDATES_PER_S: u32 = 1_000;
 
 /// As in the server: where routes lie in memory decides how many cache misses a look-up has.
@@ -62,18 +64,7 @@ fn publishes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The processor time that this thread spends in `work`: what else runs on the machine hardly changes it.
-fn cpu_time(work: impl FnOnce()) -> Duration {
-    let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    };
-    let start = now();
-    work();
-    now() - start
-}
-
-fn table() -> Table {
+pub(crate) fn table() -> Table {
     let table = Table::new();
     table.publish((0..ROUTES).map(|n| Change::Set(route(n, 5432))));
     assert_eq!(table.len(), ROUTES);
@@ -120,7 +111,7 @@ fn name(n: usize) -> String {
 
 /// An order in which neither the cache nor the prefetcher can guess which route comes next. The names
 /// themselves lie in a row, as a name that comes from the wire is in the cache already.
-fn shuffled(names: Range<usize>) -> Vec<&'static str> {
+pub(crate) fn shuffled(names: Range<usize>) -> Vec<&'static str> {
     let mut order: Vec<_> = names.collect();
     let mut random = 1_u64;
     for last in (1..order.len()).rev() {

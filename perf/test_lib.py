@@ -65,6 +65,11 @@ class Parsers(unittest.TestCase):
             with self.assertRaises(process.Failed):
                 loads.iperf_work(json.dumps(broken))
 
+    def test_lanes(self):
+        page = "".join(f'pierhead_bytes_total{{addon="blog",direction="{way}",lane="{lane}"}} {count}\n'
+                       for way, lane, count in (("up", "copy", 3), ("up", "splice", 4), ("down", "copy", 5), ("down", "splice", 9)))
+        self.assertEqual(pierhead.lanes_of("# HELP pierhead_bytes_total Bytes.\n" + page), {"copy": 8, "splice": 13})
+
 
 class Ratios(unittest.TestCase):
     def verdict(self, title, made):
@@ -128,9 +133,10 @@ class CommandLine(unittest.TestCase):
 
     def test_cases(self):
         self.assertEqual(self.names("--case", "pgbench-c10"), ["pgbench-c10"])
-        self.assertEqual(self.names("--case", "from"), ["bulk-from-s1", "bulk-from-s4"])
+        self.assertEqual(self.names("--case", "from"), ["bulk-from-s1", "bulk-from-s4", "copy-from"])
         self.assertEqual(self.names("--compare-pgbench"), ["pgbench-c1", "pgbench-c10", "pgbench-c50"])
         self.assertLess(len(self.names("--quick")), len(self.names()))
+        self.assertNotIn("copy-to", self.names())
 
     def test_wrong_usage(self):
         for argv in (["--case", "nothing"], ["--rounds", "0"], ["--subject", "x"], ["--proxy-cpus", "9999"]):

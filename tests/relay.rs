@@ -10,6 +10,7 @@ mod relay {
     mod conversations;
     mod ends;
     mod idle;
+    mod lanes;
     mod scarcity;
     mod stalls;
 }

@@ -4,7 +4,7 @@ import fnmatch
 from dataclasses import dataclass, field
 
 from .idle import Idle
-from .loads import Iperf, Load, Pgbench, Redis
+from .loads import Copy, Iperf, Load, Pgbench, Redis
 
 PEERS = ("haproxy", "nginx")
 BASE = ("direct", *PEERS, "pierhead")
@@ -19,7 +19,8 @@ IDLE_CONNECTIONS_QUICK = 2_000
 
 @dataclass
 class Case:
-    """`unit` is the unit of throughput; `work` the unit of work that CPU time is divided by, `cpu_scale` of a second."""
+    """`unit` is the unit of throughput; `work` the unit of work that CPU time is divided by, `cpu_scale` of a second. A
+    case that is `only_named` is measured when it is asked for; a run over everything has no time for it."""
 
     name: str
     title: str
@@ -31,6 +32,7 @@ class Case:
     rounds: int = 5
     seconds: float = 1.5
     quick: bool = False
+    only_named: bool = False
     cpu_scale: float = 1e6
     overhead_s: float = 0.3
     units: dict = field(default_factory=dict)
@@ -38,7 +40,7 @@ class Case:
     def __post_init__(self):
         cpu = f"s/{self.work}" if self.cpu_scale == 1 else f"us/{self.work}"
         self.units = {"throughput": self.unit, "latency_p50": "ms", "latency_p99": "ms", "proxy_cpu": cpu, "machine_cpu": cpu,
-                      "memory_per_connection": "KiB", "memory_total": "MiB"}
+                      "memory_per_connection": "KiB", "memory_total": "MiB", "spliced": "%"}
 
     def takes(self, subject):
         """A variant of Pierhead is measured wherever Pierhead is."""
@@ -57,8 +59,8 @@ def pgbench(name, title, load, subjects=BASE, unit="tx/s", work="tx", **more):
     return Case(name, title, "postgres", unit, work, load, subjects, seconds=2, **more)
 
 
-def iperf(name, title, load, subjects=BASE, **more):
-    return Case(name, title, "none", "Gbit/s", "GiB", load, subjects, rounds=3, seconds=2, cpu_scale=1, **more)
+def bulk(name, title, load, subjects=BASE, protocol="none", **more):
+    return Case(name, title, protocol, "Gbit/s", "GiB", load, subjects, rounds=3, seconds=2, cpu_scale=1, **more)
 
 
 def all_cases(quick):
@@ -74,10 +76,13 @@ def all_cases(quick):
         pgbench("pgbench-c10", "pgbench -S, 10 clients", Pgbench(10), WITH_POOLER, quick=True),
         pgbench("pgbench-c50", "pgbench -S, 50 clients", Pgbench(50), WITH_BOTH, quick=True),
         pgbench("pgbench-c100", "pgbench -S, 100 clients", Pgbench(100)),
-        iperf("bulk-to-s1", "iperf3, 1 stream to the container", Iperf(1), WITH_DOCKER, quick=True),
-        iperf("bulk-to-s4", "iperf3, 4 streams to the container", Iperf(4)),
-        iperf("bulk-from-s1", "iperf3 -R, 1 stream from the container", Iperf(1, reverse=True), quick=True),
-        iperf("bulk-from-s4", "iperf3 -R, 4 streams from the container", Iperf(4, reverse=True)),
+        bulk("bulk-to-s1", "iperf3, 1 stream to the container", Iperf(1), WITH_DOCKER, quick=True),
+        bulk("bulk-to-s4", "iperf3, 4 streams to the container", Iperf(4)),
+        bulk("bulk-from-s1", "iperf3 -R, 1 stream from the container", Iperf(1, reverse=True), quick=True),
+        bulk("bulk-from-s4", "iperf3 -R, 4 streams from the container", Iperf(4, reverse=True)),
+        bulk("copy-to", "COPY FROM STDIN, 256 MiB", Copy(), protocol="postgres", only_named=True),
+        bulk("copy-from", "COPY TO STDOUT, 256 MiB", Copy(reverse=True), protocol="postgres",
+             only_named=True),
         redis("idle", f"{connections:,} idle connections, {500} requests/s among them", Idle(connections), WITH_DOCKER,
               rounds=3, seconds=2, overhead_s=connections / 2_500 + 1, quick=True),
         redis("connect-redis", "connect-GET-close, redis, 50 clients", Redis(50, reconnect=True), WITH_DOCKER, "conn/s", "conn",

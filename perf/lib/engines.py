@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from . import probe, system
 from .process import Failed, run, wait_for
 
-PROGRAMS = ("redis-benchmark", "redis-cli", "redis-server", "pgbench", "iperf3")
+PROGRAMS = ("redis-benchmark", "redis-cli", "redis-server", "pgbench", "psql", "iperf3")
 READY_TIMEOUT_S = 30
 SCALE = 5  # 500,000 rows, 75 MB: all of it fits in shared_buffers
 PASSWORD = "bench"

@@ -162,6 +162,41 @@ class Iperf(Load):
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+@dataclass
+class Copy(Load):
+    """psql, COPY of a table of rows of 1 KiB: what a dump or a restore does."""
+
+    reverse: bool = False
+    ROWS = 256 * 1024
+    ROW = "x" * 1023  # and the end of the line
+
+    def warm_up(self, engine, address):
+        self.psql(engine, engine.address, f"CREATE UNLOGGED TABLE IF NOT EXISTS bench_copy AS SELECT '{self.ROW}' AS row "
+                                          f"FROM generate_series(1, {self.ROWS})")
+        return self.run(engine, address)
+
+    def measure(self, engine, address, plan, seconds):
+        return self.run(engine, address)
+
+    def run(self, engine, address):
+        started = time.monotonic()
+        if self.reverse:
+            out = self.psql(engine, address, r"\copy bench_copy TO '/dev/null'")
+        else:
+            lines = f"yes {self.ROW} | head -n {self.ROWS}"
+            out = self.psql(engine, address, "CREATE TEMP TABLE copied (row text)", rf"\copy copied FROM PROGRAM '{lines}'")
+        seconds = time.monotonic() - started
+        if f"COPY {self.ROWS}" not in out:
+            raise Failed(f"psql: not all rows were copied: {last_words(out)}")
+        size = self.ROWS * (len(self.ROW) + 1)
+        return Work(size / GIB, {"throughput": size * 8 / 1e9 / seconds})
+
+    def psql(self, engine, address, *commands):
+        return run([system.find("psql"), "-X", "-v", "ON_ERROR_STOP=1", *(word for command in commands for word in ("-c", command)),
+                    "-h", address[0], "-p", str(address[1]), "-U", engine.name, engine.name], SLACK_S, cpus=self.cpus,
+                   env={"PGSSLMODE": "disable", "PGGSSENCMODE": "disable"})
+
+
 def iperf_work(out):
     answer = json.loads(out)
     if "error" in answer:

@@ -5,6 +5,8 @@ import time
 from .process import cpu_s, memory_bytes
 from .system import machine_cpu_s
 
+LANES_SETTLE_S = 0.1
+
 
 class Span:
     """`with Span(instance) as span:` fills `span.seconds`, `span.proxy_cpu_s` (nothing without a proxy) and
@@ -35,6 +37,14 @@ class Span:
         if self.proxy_cpu_s is not None:
             metrics["proxy_cpu"] = self.proxy_cpu_s * scale / units
         return metrics
+
+
+def spliced(instance, before):
+    """The share of the bytes that were spliced since `before`, in percent; for a subject that tells, after bulk."""
+    # Bytes are counted at the end of a connection, which the subject may still be busy with.
+    time.sleep(LANES_SETTLE_S)
+    moved = {lane: count - before[lane] for lane, count in instance.lanes().items()}
+    return {"spliced": 100 * moved["splice"] / max(1, sum(moved.values()))}
 
 
 def memory_of(instance):

@@ -22,7 +22,7 @@ examples:
   perf/run --compare-pgbench                 direct, HAProxy and Pierhead at 1, 10 and 50 clients
   perf/run --case redis-get-c50 --variant nospin:spin_us=0 --variant old:binary=/tmp/pierhead-old
   perf/run --threads 1 --proxy-cpus 1 --load-cpus 0     the proxy alone on one CPU
-  perf/run --list                            cases and subjects, and which of them --quick takes"""
+  perf/run --list                            cases and subjects, and which of them --quick takes, or only --case"""
 
 COMPARE_PGBENCH = {"case": ["pgbench-c1", "pgbench-c10", "pgbench-c50"], "subject": ["direct", "haproxy", "pierhead"]}
 
@@ -77,6 +77,8 @@ def cases_of(options):
     if options.quick:
         # A case that was asked for by its name is measured, however long it takes.
         cases = [case for case in cases if case.quick or options.case]
+    if not options.case:
+        cases = [case for case in cases if not case.only_named]
     for case in cases:
         if options.quick:
             case.rounds, case.seconds = min(case.rounds, 1 if case.name == "idle" else 2), min(case.seconds, 1) / 2

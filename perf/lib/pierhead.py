@@ -1,6 +1,8 @@
 """Pierhead itself: `pierhead serve` with a configuration of its own, that finds the engines by their labels."""
 
 import os
+import re
+import socket
 import subprocess
 
 from .process import Failed, first_words
@@ -23,6 +25,7 @@ class Pierhead(Subject):
             raise Failed("; ".join(sorted(set(instance.problems.values()))))
         config = self.write_config(workdir, settings, instance.addresses, engines)
         launch_and_wait(stack, workdir, instance, [self.binary, "serve", "--config", config], settings)
+        instance.lanes = lambda: lanes_of(metrics(f"{workdir}/control.sock"))
 
     def refuses(self, workdir, settings, addresses, engines):
         """Why this build will not take a configuration with these listeners, or nothing."""
@@ -57,6 +60,26 @@ class Pierhead(Subject):
         return f"serve, {settings.threads} cores, pin = {str(settings.pin).lower()}, [core] {given}, log level warn (no " \
                "line for each connection), routes from Docker labels, buffer_size 16 KiB unless said otherwise; " \
                f"{version_of(self.binary)}"
+
+
+def metrics(control_socket):
+    """The metrics as Prometheus would read them."""
+    try:
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(5)
+            stream.connect(control_socket)
+            stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: pierhead\r\nConnection: close\r\n\r\n")
+            return stream.makefile("rb").read().decode()
+    except OSError as error:
+        raise Failed(f"{control_socket}: {error}") from None
+
+
+def lanes_of(page):
+    """Bytes by lane, over all addons and both directions."""
+    lanes = {"copy": 0, "splice": 0}
+    for lane, count in re.findall(r'^pierhead_bytes_total{.*lane="(\w+)".*} (\d+)$', page, re.MULTILINE):
+        lanes[lane] += int(count)
+    return lanes
 
 
 def version_of(binary):

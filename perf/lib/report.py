@@ -5,6 +5,7 @@ from .targets import verdicts
 COLUMNS = (
     ("throughput", "throughput"), ("latency_p50", "p50"), ("latency_p99", "p99"), ("proxy_cpu", "proxy CPU"),
     ("machine_cpu", "machine CPU"), ("memory_per_connection", "memory per connection"), ("memory_total", "memory in all"),
+    ("spliced", "spliced"),
 )
 
 

@@ -7,7 +7,7 @@ import time
 
 from . import system
 from .idle import Idle
-from .measure import Span
+from .measure import Span, spliced
 from .process import Failed, cpu_s
 from .results import Results
 from .subjects import Instance
@@ -78,6 +78,7 @@ class Runner:
     def once(self, case, subject, plans):
         instance = self.instances[subject.name]
         others = self.cpu_of_others(subject.name)
+        lanes = instance.lanes() if instance.lanes and case.work == "GiB" else None
         with Span(instance) as span:
             engine, address = self.engines[case.protocol], instance.address(case.protocol)
             work = case.load.measure(engine, address, plans[subject.name], case.seconds)
@@ -85,7 +86,7 @@ class Runner:
             share = (used_s - others.get(name, used_s)) / span.seconds
             if share > IDLE_CPU_SHARE_MAX:
                 self.warn(f"{name} used {share:.0%} of a CPU while {subject.name} was measured in {case.name}")
-        return {**work.metrics, **span.cpu_per(work.units, case.cpu_scale)}
+        return {**work.metrics, **span.cpu_per(work.units, case.cpu_scale), **(spliced(instance, lanes) if lanes else {})}
 
     def fresh(self, case, subject):
         engine = self.engines[case.protocol]

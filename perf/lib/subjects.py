@@ -23,6 +23,7 @@ class Instance:
     processes: list = field(default_factory=list)  # none: there is nothing between client and engine
     problems: dict = field(default_factory=dict)  # protocol -> why it is not offered
     log: str = ""
+    lanes: object = None  # a function: bytes moved so far, by lane; where a subject can tell
     known_pids: list = None
 
     def pids(self):

@@ -16,7 +16,7 @@ from .process import Failed, run
 
 # docker-proxy comes with the engine, which has a script of its own.
 PACKAGES = {
-    "redis-benchmark": "redis-tools", "redis-cli": "redis-tools", "redis-server": "redis-server", "pgbench": "postgresql",
+    "redis-benchmark": "redis-tools", "redis-cli": "redis-tools", "redis-server": "redis-server", "pgbench": "postgresql", "psql": "postgresql-client",
     "iperf3": "iperf3", "haproxy": "haproxy", "nginx": "nginx", "pgbouncer": "pgbouncer",
 }
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -79,7 +79,7 @@ def services_stay_off():
 
 def find(name):
     """The path of a program; servers are in directories that are not on everybody's PATH."""
-    if name == "pgbench":
+    if name in ("pgbench", "psql"):
         # Behind Debian's wrapper, which would take a start of Perl for each run.
         versions = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), key=version_of)
         if versions:

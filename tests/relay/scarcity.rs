@@ -56,7 +56,8 @@ fn stream(edge: &TestEdge, addon: &Addon) -> (u64, u64, u64) {
     (after.0 - before.0, after.1 - before.1, after.2 - before.2)
 }
 
-fn counted(edge: &TestEdge) -> (u64, u64, u64) {
+/// How often a pipe was missing so far, and how many bytes were copied and spliced.
+pub fn counted(edge: &TestEdge) -> (u64, u64, u64) {
     // Open connections count up to half a second late.
     thread::sleep(Duration::from_millis(700));
     let (copied, spliced) = edge.carried();

@@ -6,8 +6,11 @@ use super::pipes::Pipes;
 use crate::routes::Direction;
 use crate::sys::peer_has_gone;
 
-/// A pump that moves less than this was not worth it: copying costs less.
-pub(super) const LITTLE: usize = 16 * 1024;
+/// A pump that moves less than this was not worth it: copying costs as much (docs/tuning.md). A stream that comes in
+/// pieces of 8 KiB, as PostgreSQL writes a COPY, is worth it.
+pub(super) const LITTLE: usize = 8 * 1024;
+/// So few bytes were all that the source had.
+const ALL_THERE_WAS: usize = 16 * 1024;
 
 /// Moves bytes source -> pipe -> sink until one of them has enough, counting what reached the sink.
 pub(super) fn splice(
@@ -38,9 +41,8 @@ pub(super) fn splice(
                 }
             }
         }
-        if last < LITTLE {
-            // So few bytes were all there was: asking once more would most likely be in vain, and the poll that
-            // follows finds what has come since.
+        if last < ALL_THERE_WAS {
+            // Asking once more would most likely be in vain, and the poll that follows finds what has come since.
             break PumpStop::SourceEmpty;
         }
         if *moved >= budget {

@@ -33,7 +33,10 @@ fn main() {
 /// What is prepared before it is repeated, and then counted.
 type Operation = Box<dyn FnMut()>;
 
-fn operations() -> Vec<(&'static str, fn() -> Operation)> {
+/// An operation by its name, and what prepares it.
+type Entry = (&'static str, fn() -> Operation);
+
+fn operations() -> Vec<Entry> {
     vec![
         ("postgres: SSLRequest and start-up packet", || {
             let (request, after) = dialect::PSQL.split_at(dialect::SSL_REQUEST_LEN);

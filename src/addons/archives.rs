@@ -3,18 +3,19 @@
 //! A file to be imported is written to the disk first and looked at, so that what is cut off, or another engine's, changes
 //! nothing. An engine that cannot undo a failed import by itself has its data exported before, and imported again after.
 
+mod program;
 mod spool;
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bollard::container::LogOutput;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use self::program::{Said, ended, pump};
 use self::spool::Spool;
 use super::Addon;
 use super::kinds::{Archive, Kind};
@@ -254,49 +255,6 @@ fn archive_and_container<'a>(addon: &'a Addon, kind: &dyn Kind) -> Result<(Archi
     }
 }
 
-/// Passes on what a program writes, until it has ended well, or nobody listens any more.
-async fn pump(program: Program, to: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), ArchiveError> {
-    let (mut output, input, docker, id) = program.into_parts();
-    drop(input);
-    let mut said = Said::default();
-    while let Some(part) = output.next().await {
-        match part.map_err(|error| ArchiveError::Docker(error.to_string()))? {
-            LogOutput::StdErr { message } => said.add(&message),
-            part => {
-                if to.send(Ok(part.into_bytes())).await.is_err() {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    ended(Program::exit_code(&docker, &id).await, &said)
-}
-
-fn ended(code: Option<i64>, said: &Said) -> Result<(), ArchiveError> {
-    match code {
-        Some(0) => Ok(()),
-        Some(code) => Err(ArchiveError::Failed(format!("{} (exit code {code})", said.text()))),
-        None => Err(ArchiveError::Failed(format!("nobody knows how it ended: {}", said.text()))),
-    }
-}
-
-/// The first things that a program says to people: the rest follows from it.
-#[derive(Default)]
-struct Said(Vec<u8>);
-
-impl Said {
-    fn add(&mut self, bytes: &[u8]) {
-        let room = SAID_LEN_MAX - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.0);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines.join("; ")
-    }
-}
-
 /// An addon's turn, which ends when this is dropped.
 struct Turn {
     busy: Arc<Mutex<HashSet<Name>>>,
@@ -317,4 +275,3 @@ fn locked(busy: &Mutex<HashSet<Name>>) -> MutexGuard<'_, HashSet<Name>> {
 /// Chunks that wait for a slow reader.
 const CHUNKS: usize = 4;
 const BUFFER_LEN: usize = 64 * 1024;
-const SAID_LEN_MAX: usize = 2048;

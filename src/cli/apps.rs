@@ -1,6 +1,6 @@
 //! Apps: `attach`, `detach`, `promote`, `apps` and `env`.
 
-use super::args::{Attachment, EnvFormat};
+use super::args::{AppVerb, Attachment, EnvFormat};
 use super::client::Client;
 use super::verbs::escaped;
 use super::{Failure, show};
@@ -9,8 +9,19 @@ use crate::control::api::types::{
 };
 use crate::dialect::Name;
 
+/// Runs a verb that is about apps.
+pub async fn run(client: &Client, verb: AppVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        AppVerb::Attach(what) => attach(client, &what, json).await,
+        AppVerb::Detach(what) => detach(client, &what, json).await,
+        AppVerb::Promote { name, app } => promote(client, &name, &app, json).await,
+        AppVerb::Apps => apps(client, json).await,
+        AppVerb::Env { app, format, host } => env(client, &app, format, host.as_deref(), json).await,
+    }
+}
+
 /// Attaches an addon and says in which variable.
-pub async fn attach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
+async fn attach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
     let prefix = what.prefix.as_ref().map(ToString::to_string);
     let request = AttachRequest { addon: what.name.to_string(), prefix };
     let path = format!("/v1/apps/{}/attachments", what.app);
@@ -22,7 +33,7 @@ pub async fn attach(client: &Client, what: &Attachment, json: bool) -> Result<()
 }
 
 /// Detaches an addon; without a name it must be the only one of its attachments to that app.
-pub async fn detach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
+async fn detach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
     let app: AppView = client.get(&format!("/v1/apps/{}", what.app)).await?;
     let is_meant = |variable: &str| match &what.prefix {
         Some(prefix) => variable.starts_with(&format!("{prefix}_")),
@@ -47,14 +58,14 @@ pub async fn detach(client: &Client, what: &Attachment, json: bool) -> Result<()
 }
 
 /// Promotes an addon and shows what the app has then.
-pub async fn promote(client: &Client, name: &Name, app: &Name, json: bool) -> Result<(), Failure> {
+async fn promote(client: &Client, name: &Name, app: &Name, json: bool) -> Result<(), Failure> {
     let request = PromoteRequest { addon: name.to_string() };
     let app: AppView = client.send(&format!("/v1/apps/{app}/promote"), &request).await?;
     if json { show::json(&app) } else { show::attachments(&app.attachments) }
 }
 
 /// Lists apps.
-pub async fn apps(client: &Client, json: bool) -> Result<(), Failure> {
+async fn apps(client: &Client, json: bool) -> Result<(), Failure> {
     let list: AppList = client.get("/v1/apps").await?;
     if json {
         return show::json(&list);
@@ -64,7 +75,7 @@ pub async fn apps(client: &Client, json: bool) -> Result<(), Failure> {
 }
 
 /// Prints the variables of an app.
-pub async fn env(
+async fn env(
     client: &Client,
     app: &Name,
     format: EnvFormat,

@@ -1,14 +1,18 @@
 //! What can be typed: the verbs, their arguments and an example of each.
 
+mod apps;
+mod data;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+pub use self::apps::{AppVerb, Attachment, EnvFormat};
+pub use self::data::DataVerb;
 use super::Failure;
-use crate::addons::apps::Prefix;
 use crate::config::{Config, LogFormat, Millis};
 use crate::control::check_kinds;
 use crate::dialect::{Name, Protocol};
@@ -162,6 +166,12 @@ pub enum Verb {
         #[arg(last = true, value_name = "ARGUMENT")]
         arguments: Vec<String>,
     },
+    /// What to do with data.
+    #[command(flatten)]
+    Data(DataVerb),
+    /// What to do with apps.
+    #[command(flatten)]
+    App(AppVerb),
     /// Remove an addon and its data, for good
     #[command(after_help = "Example: pierhead destroy blog --force")]
     Destroy {
@@ -174,109 +184,12 @@ pub enum Verb {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Write the data of an addon to a file, with the engine's own program
-    #[command(
-        after_help = "Example: pierhead export blog --output blog.dump; pierhead export blog | ssh other pierhead import blog -"
-    )]
-    Export {
-        /// The addon
-        name: Name,
-        /// The file [default: stdout]
-        #[arg(short, long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Replace the data of an addon by those in a file that `export` has written; if that fails they are as they were
-    #[command(after_help = "Example: pierhead import blog blog.dump")]
-    Import {
-        /// The addon
-        name: Name,
-        /// The file; - for stdin
-        file: PathBuf,
-    },
-    /// Back an addon up into a directory, and read the backup into a scratch addon to see that it is good
-    #[command(after_help = "Example: pierhead backup blog --to /var/backups/pierhead --keep 7")]
-    Backup {
-        /// The addon
-        name: Name,
-        /// The directory; it is made if it is missing
-        #[arg(long, value_name = "DIR")]
-        to: PathBuf,
-        /// Remove all but so many of the latest backups of the addon
-        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-        keep: Option<u32>,
-        /// Do not read it in again
-        #[arg(long)]
-        no_verify: bool,
-        /// How long to wait for the scratch addon
-        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
-        timeout: Millis,
-    },
-    /// List the backups in a directory
-    #[command(after_help = "Example: pierhead backups /var/backups/pierhead")]
-    Backups {
-        /// The directory
-        dir: PathBuf,
-        /// Of this addon only
-        name: Option<Name>,
-    },
-    /// Replace the data of an addon by those of a backup, after a look at its manifest
-    #[command(after_help = "Example: pierhead restore blog /var/backups/pierhead/blog-20261124T211500Z.dump")]
-    Restore {
-        /// The addon
-        name: Name,
-        /// The archive; its manifest is beside it
-        file: PathBuf,
-    },
-    /// Make a new addon of the same kind and plan, with the data of another
-    #[command(after_help = "Example: pierhead clone blog blog-test")]
-    Clone {
-        /// The addon whose data are copied
-        name: Name,
-        /// The name of the new one
-        new: Name,
-        /// How long to wait until it is ready
-        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
-        timeout: Millis,
-    },
     /// Show who has asked for what: what was changed, and which secrets were told
     #[command(after_help = "Example: pierhead audit --tail 20")]
     Audit {
         /// How many of the latest requests
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         tail: u32,
-    },
-    /// Tell an app about an addon: its URL becomes a variable of the app's
-    #[command(after_help = "Example: pierhead attach blog --app shop --as BLUE; pierhead env --app shop")]
-    Attach(Attachment),
-    /// Take an addon away from an app
-    #[command(after_help = "Example: pierhead detach blog --app shop")]
-    Detach(Attachment),
-    /// Make an attached addon the one that an app finds in the plain variable, such as DATABASE_URL
-    #[command(after_help = "Example: pierhead promote blog --app shop")]
-    Promote {
-        /// The addon
-        name: Name,
-        /// The app
-        #[arg(long)]
-        app: Name,
-    },
-    /// List apps and what is attached to them
-    #[command(after_help = "Example: pierhead apps")]
-    Apps,
-    /// Print the variables of an app, with passwords
-    #[command(
-        after_help = "Example: eval \"$(pierhead env --app shop)\"\n         docker run --env-file <(pierhead env --app shop --format docker) ..."
-    )]
-    Env {
-        /// The app
-        #[arg(long)]
-        app: Name,
-        /// For whom
-        #[arg(long, value_enum, default_value_t)]
-        format: EnvFormat,
-        /// The host in the URLs [default: public_host of the configuration, or this host]
-        #[arg(long)]
-        host: Option<String>,
     },
     /// List the routes of the edge: addons, and labelled containers that were started by others
     #[command(after_help = "Example: pierhead routes")]
@@ -315,33 +228,6 @@ pub struct Change {
     /// How to wait for it.
     #[command(flatten)]
     pub wait: WaitArgs,
-}
-
-/// An addon as an app uses it.
-#[derive(Debug, Args)]
-pub struct Attachment {
-    /// The addon
-    pub name: Name,
-    /// The app; it need not exist anywhere else
-    #[arg(long)]
-    pub app: Name,
-    /// The name under which: BLUE makes BLUE_DATABASE_URL [default: the plain variable]
-    #[arg(long = "as", value_name = "PREFIX")]
-    pub prefix: Option<Prefix>,
-}
-
-/// For whom variables are printed.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum EnvFormat {
-    /// Lines that a shell can run
-    #[default]
-    Shell,
-    /// A .env file
-    Dotenv,
-    /// A file for `docker run --env-file`
-    Docker,
-    /// A JSON object
-    Json,
 }
 
 /// Whether and how long to wait.

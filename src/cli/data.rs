@@ -12,13 +12,29 @@ use hyper::body::{Bytes, Frame, Incoming};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
+use super::args::DataVerb;
+use super::backup::{self, How};
 use super::client::Client;
 use super::{Failure, show};
 use crate::control::api::types::ImportView;
 use crate::dialect::Name;
 
+/// Runs a verb that is about data.
+pub async fn run(client: &Client, verb: DataVerb, json: bool) -> Result<(), Failure> {
+    match verb {
+        DataVerb::Export { name, output } => export(client, &name, output.as_deref()).await,
+        DataVerb::Import { name, file } => import(client, &name, &file, json).await,
+        DataVerb::Backup { name, to, keep, no_verify, timeout } => {
+            backup::backup(client, &name, &to, How { verify: !no_verify, keep, timeout }, json).await
+        }
+        DataVerb::Backups { dir, name } => backup::backups(&dir, name.as_ref(), json),
+        DataVerb::Restore { name, file } => backup::restore(client, &name, &file, json).await,
+        DataVerb::Clone { name, new, timeout } => backup::clone(client, &name, &new, timeout, json).await,
+    }
+}
+
 /// Writes the data of an addon to a file, or to stdout.
-pub async fn export(client: &Client, name: &Name, output: Option<&Path>) -> Result<(), Failure> {
+async fn export(client: &Client, name: &Name, output: Option<&Path>) -> Result<(), Failure> {
     if output.is_none() && io::stdout().is_terminal() {
         let hint = format!("say where to: pierhead export {name} --output {name}.dump, or > {name}.dump");
         return Err(Failure::usage("the data are not for a terminal").hint(hint));

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use args::DataVerb;
 pub use args::{Cli, Globals, Verb};
 use client::Client;
 use failure::Failure;
@@ -41,7 +42,7 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
     let Cli { globals, verb } = cli;
     match verb {
         Verb::Serve => Ok(serve(globals.checked_config()?)),
-        Verb::Backups { dir, name } => {
+        Verb::Data(DataVerb::Backups { dir, name }) => {
             backup::backups(&dir, name.as_ref(), globals.json).map(|()| ExitCode::SUCCESS)
         }
         Verb::Completion { shell } => {

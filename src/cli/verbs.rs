@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, backup, connect, data, events, show};
+use super::{Failure, Globals, Verb, apps, connect, data, events, show};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, SetRequest, SetView, Status,
@@ -38,27 +38,12 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
-        Verb::Export { name, output } => data::export(client, &name, output.as_deref()).await?,
-        Verb::Import { name, file } => data::import(client, &name, &file, json).await?,
-        Verb::Backup { name, to, keep, no_verify, timeout } => {
-            let how = backup::How { verify: !no_verify, keep, timeout };
-            backup::backup(client, &name, &to, how, json).await?;
-        }
-        Verb::Restore { name, file } => backup::restore(client, &name, &file, json).await?,
-        Verb::Clone { name, new, timeout } => backup::clone(client, &name, &new, timeout, json).await?,
+        Verb::Data(verb) => data::run(client, verb, json).await?,
         Verb::Audit { tail } => audit(client, tail, json).await?,
-        Verb::Attach(what) => apps::attach(client, &what, json).await?,
-        Verb::Detach(what) => apps::detach(client, &what, json).await?,
-        Verb::Promote { name, app } => apps::promote(client, &name, &app, json).await?,
-        Verb::Apps => apps::apps(client, json).await?,
-        Verb::Env { app, format, host } => apps::env(client, &app, format, host.as_deref(), json).await?,
+        Verb::App(verb) => apps::run(client, verb, json).await?,
         Verb::Routes => routes(client, json).await?,
         Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
-        Verb::Serve
-        | Verb::Doctor
-        | Verb::Backups { .. }
-        | Verb::Completion { .. }
-        | Verb::CheckConfig { .. } => {}
+        Verb::Serve | Verb::Doctor | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,10 @@
 //! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
 
+mod apps;
+mod history;
+
+pub use apps::*;
+pub use history::*;
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::{Name, Protocol};
@@ -143,120 +148,6 @@ pub struct ImportView {
     pub bytes: u64,
     /// Its SHA-256, as hexadecimal digits.
     pub sha256: String,
-}
-
-/// Body of `POST /v1/apps/{app}/attachments`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttachRequest {
-    /// The addon.
-    pub addon: String,
-    /// What stands before its kind's own variable, such as `BLUE`; none takes that variable itself.
-    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-}
-
-/// Body of `POST /v1/apps/{app}/promote`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PromoteRequest {
-    /// The addon that is to be told in its kind's own variable.
-    pub addon: String,
-}
-
-/// An addon that an app uses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttachmentView {
-    /// The app.
-    pub app: Name,
-    /// The environment variable in which it is told the addon's URL.
-    pub variable: String,
-    /// The addon.
-    pub addon: Name,
-}
-
-/// What an app uses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AppView {
-    /// The app.
-    pub app: Name,
-    /// By variable.
-    pub attachments: Vec<AttachmentView>,
-}
-
-/// Answer of `GET /v1/apps`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AppList {
-    /// By name.
-    pub apps: Vec<AppView>,
-}
-
-/// Answer of `GET /v1/apps/{app}/env`. It has passwords in it.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct EnvView {
-    /// The app.
-    pub app: Name,
-    /// By name.
-    pub variables: Vec<Variable>,
-}
-
-/// An environment variable.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Variable {
-    /// Its name.
-    pub name: String,
-    /// Its value: a URL with a password.
-    pub value: String,
-    /// Whose URL.
-    pub addon: Name,
-}
-
-/// Answer of `GET /v1/audit`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AuditList {
-    /// The latest last.
-    pub requests: Vec<AuditView>,
-}
-
-/// A request that changed something, or was told a secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AuditView {
-    /// RFC 3339, UTC: when it was answered.
-    pub at: String,
-    /// The user who asked.
-    pub uid: Option<u32>,
-    /// That user's process.
-    pub pid: Option<i32>,
-    /// `POST`, `DELETE`, or `GET` of a secret.
-    pub method: String,
-    /// What it was about.
-    pub path: String,
-    /// The status it was answered with.
-    pub status: u16,
-}
-
-/// Answer of `GET /v1/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventList {
-    /// The latest last.
-    pub events: Vec<EventView>,
-}
-
-/// A change of an addon's state, or of what is wanted of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventView {
-    /// Larger for every later one.
-    pub id: i64,
-    /// RFC 3339, UTC.
-    pub at: String,
-    /// Whose.
-    pub addon: Name,
-    /// The state before; empty if there was no addon.
-    pub from: String,
-    /// The state after; `destroyed` if there is no addon any more.
-    pub to: String,
-    /// Why, or what was wanted; may be empty.
-    pub note: String,
 }
 
 /// A route of the edge.

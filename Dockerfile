@@ -12,9 +12,10 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# No cache mounts: the builder that Docker 20.10 takes by default does not know them, nor does docker-compose 1.
+# No cache mounts: the builder that Docker 20.10 takes by default does not know them, nor does docker-compose 1. Without
+# line numbers the program has 18 MB instead of 79; backtraces keep the names of functions.
 RUN cargo build --release --locked --bin pierhead \
-    && install -m 755 target/release/pierhead /usr/local/bin/pierhead \
+    && strip --strip-debug -o /usr/local/bin/pierhead target/release/pierhead \
     && rm -rf target "$CARGO_HOME/registry"
 
 FROM debian:bookworm-slim

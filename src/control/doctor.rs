@@ -78,7 +78,8 @@ const NAMESPACES_DIR: &str = "/var/run/docker/netns";
 /// Whether what is in a directory is hidden from this process. One that is not there hides nothing.
 fn is_closed(dir: &Path) -> bool {
     // With a name in it, as the directory itself may be seen by whoever may not search it.
-    std::fs::metadata(dir.join("default")).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    std::fs::metadata(dir.join("default"))
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 async fn docker(engine: &Engine) -> Check {

@@ -1,5 +1,6 @@
-# Pierhead as an image. Docker 23 or newer builds it: docker build -t pierhead/pierhead .
-# Where no registry answers, `scripts/images self` makes the same layout from a binary that was built outside.
+# Pierhead as an image: docker build -t pierhead/pierhead .
+# Where no registry answers, `scripts/images base-rust base-debian` makes its two bases of this machine's packages and
+# toolchain, and `scripts/images self` the same layout from a binary that was built outside.
 #
 # It runs as the user pierhead (990), not as root. What it needs from the outside, all of it in deploy/compose.yaml:
 # - the Docker socket, and its group as a supplementary group: whoever holds that is root on the host in all but name
@@ -11,10 +12,11 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin pierhead \
-    && install -m 755 target/release/pierhead /usr/local/bin/pierhead
+# No cache mounts: the builder that Docker 20.10 takes by default does not know them, nor does docker-compose 1. Without
+# line numbers the program has 18 MB instead of 79; backtraces keep the names of functions.
+RUN cargo build --release --locked --bin pierhead \
+    && strip --strip-debug -o /usr/local/bin/pierhead target/release/pierhead \
+    && rm -rf target "$CARGO_HOME/registry"
 
 FROM debian:bookworm-slim
 # Keep the numbers: a volume remembers them.

@@ -30,6 +30,9 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >/dev/null </dev/null
 }
 
+# The tag of an image that the Dockerfile builds upon: no other file names it.
+dockerfile_tag() { sed -n "s/^FROM $1:\([^ ]*\).*/\1/p" "${BASH_SOURCE[0]%/*}/../Dockerfile"; }
+
 # A client that can talk to the engine. There can be several on a PATH: an old one next to a new engine, or the reverse.
 docker_client() {
     local client

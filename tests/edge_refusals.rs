@@ -11,19 +11,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{TestEdge, free_address, open_descriptors, startup, wait_for};
+use common::{TestEdge, assert_serves, connect, echo, free_address, startup, wait_for};
 use pierhead::dialect::{Protocol, Reason};
 use pierhead::routes::{RouteState, Upstream};
 use pierhead::sys::NetNamespace;
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const GSS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
-
-fn connect(edge: &TestEdge) -> TcpStream {
-    let socket = TcpStream::connect(edge.address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
-    socket
-}
 
 /// Sends bytes and reads everything that comes back, until the edge closes.
 fn answer(edge: &TestEdge, bytes: &[u8]) -> Vec<u8> {
@@ -62,29 +56,6 @@ fn assert_refused(edge: &TestEdge, bytes: &[u8], code: &str, words: &str, reason
 fn refused(edge: &TestEdge, reason: Reason) -> u64 {
     let view = edge.edge.view();
     view.cores().map(|(_, core)| core.of(Protocol::Postgres).refused[reason as usize].get()).sum()
-}
-
-/// A backend that answers every connection's bytes in kind.
-fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for socket in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || std::io::copy(&mut &socket, &mut &socket));
-        }
-    });
-    address
-}
-
-/// The edge still serves: a login reaches the backend, and its bytes come back.
-#[track_caller]
-fn assert_serves(edge: &TestEdge, name: &str) {
-    let mut socket = connect(edge);
-    let packet = startup(name);
-    socket.write_all(&packet).unwrap();
-    let mut echoed = vec![0; packet.len()];
-    socket.read_exact(&mut echoed).unwrap();
-    assert_eq!(echoed, packet);
 }
 
 #[test]
@@ -273,49 +244,6 @@ fn silence_and_half_a_packet_are_timed_out() {
     assert!(cut.is_some() || slow.read(&mut [0; 16]).is_ok_and(|count| count < 16));
     assert!(start.elapsed() < Duration::from_secs(4));
     edge.settle();
-}
-
-#[test]
-fn five_thousand_that_never_speak() {
-    let edge = TestEdge::start(
-        "[limits]\nidentify_timeout = \"3s\"\nunidentified_max = 6000\nunidentified_per_source_max = 4500",
-    );
-    edge.route("blog", echo());
-    let before = open_descriptors();
-    let silent: Vec<_> = (0..5000).map(|_| connect(&edge)).collect();
-    wait_for("the limit", || edge.edge.view().unidentified() == 4500);
-    let view = edge.edge.view();
-    let turned_away = || view.cores().map(|(_, core)| core.turned_away.get()).sum::<u64>();
-    wait_for("the rest of this source to be turned away", || turned_away() == 500);
-    wait_for("the silent to be timed out", || edge.edge.view().unidentified() < 4500);
-    assert_serves(&edge, "blog");
-    wait_for("all of them to be timed out", || edge.edge.view().unidentified() == 0);
-    drop(silent);
-    edge.settle();
-    wait_for("the descriptors to be closed", || open_descriptors() <= before + 8);
-}
-
-#[test]
-fn clients_that_leave_at_any_moment_leave_nothing_behind() {
-    let edge = TestEdge::start("[limits]\ndial_timeout = \"500ms\"");
-    edge.route("blog", echo());
-    edge.route("gone", free_address());
-    let before = open_descriptors();
-    for name in ["blog", "gone", "nobody"] {
-        let packet = startup(name);
-        for cut in [0, 1, 7, packet.len() - 1, packet.len()] {
-            for reset in [false, true] {
-                let mut socket = connect(&edge);
-                socket.write_all(&packet[..cut]).unwrap();
-                if reset {
-                    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
-                }
-            }
-        }
-    }
-    edge.settle();
-    wait_for("the descriptors to be closed", || open_descriptors() <= before + 4);
-    assert_serves(&edge, "blog");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pierhead::config::Config;
@@ -152,6 +153,36 @@ pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A client that waits 8 s for an answer.
+pub fn connect(edge: &TestEdge) -> TcpStream {
+    let socket = TcpStream::connect(edge.address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    socket
+}
+
+/// A backend that answers every connection's bytes in kind.
+pub fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || std::io::copy(&mut &socket, &mut &socket));
+        }
+    });
+    address
+}
+
+/// The edge still serves: a login reaches the backend, and its bytes come back.
+#[track_caller]
+pub fn assert_serves(edge: &TestEdge, name: &str) {
+    let mut socket = connect(edge);
+    let packet = startup(name);
+    socket.write_all(&packet).unwrap();
+    let mut echoed = vec![0; packet.len()];
+    socket.read_exact(&mut echoed).unwrap();
+    assert_eq!(echoed, packet);
 }
 
 /// A StartupMessage of protocol 3.0 for `user`.

@@ -93,10 +93,15 @@ impl Addon {
     }
 
     fn kill_and_wait_until_it_is_back(&self) {
+        let before = self.times_ready();
         docker(&["kill", &self.name]);
-        wait_for("the addon to be back", Duration::from_secs(60), || {
-            self.pierhead.state(&self.name) == "ready" && inspect(&self.name)["State"]["Running"] == true
-        });
+        // Docker starts it again before Pierhead has heard that it was gone: what it was before must not count.
+        wait_for("the addon to be back", Duration::from_secs(60), || self.times_ready() > before);
+    }
+
+    fn times_ready(&self) -> usize {
+        let events = self.pierhead.json(&["events", &self.name])["events"].as_array().unwrap().clone();
+        events.iter().filter(|event| event["to"] == "ready" && event["from"] != "ready").count()
     }
 
     fn mounted_at(&self, path: &str) {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::conversation::{Script, play_both};
 use crate::common::{TestEdge, wait_for};
@@ -71,7 +71,7 @@ fn stalled_readers_of_streams_take_no_buffer_from_others() {
     others_are_served(&edge, &[7; 256 * 1024]);
 }
 
-/// More readers stall than a core has buffers: others are served as fast as before.
+/// More readers stall than a core has buffers: others are served, and none of their receives waits for a buffer.
 fn others_are_served(edge: &TestEdge, piece: &[u8]) {
     let (stalled, asking) = (edge.addon("stalled"), edge.addon("asking"));
     let cores = edge.edge.view().cores().count();
@@ -80,7 +80,6 @@ fn others_are_served(edge: &TestEdge, piece: &[u8]) {
     fill(edge, &mut stalled, piece);
     assert_eq!(edge.sum(|core| core.buffers_in_use.get()), 0, "stalled readers hold no buffer");
     let short = edge.sum(|core| core.buffers_short.get());
-    let start = Instant::now();
     for _ in 0..500 {
         for (client, backend) in &asking {
             for (mut from, mut to) in [(client, backend), (backend, client)] {
@@ -89,7 +88,6 @@ fn others_are_served(edge: &TestEdge, piece: &[u8]) {
             }
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "500 round trips took {:?}", start.elapsed());
     assert_eq!(edge.sum(|core| core.buffers_short.get()), short, "a receive found no buffer");
     assert!(edge.edge.view().cores().all(|(_, core)| core.blocked.get() > 16));
     drop((stalled, asking));

@@ -5,7 +5,8 @@
 
 mod control;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use control::Pierhead;
@@ -25,6 +26,10 @@ fn an_app_is_told_what_is_attached_and_keeps_it() {
     assert_eq!(taken.code, Some(4), "{taken:?}");
     assert!(taken.stderr.contains(&format!("shop has REDIS_URL from {one} already")), "{taken:?}");
     pierhead.ok(&["attach", &two, "--app", "shop", "--as", "BLUE"]);
+    // BLUE is not BLUE_2.
+    pierhead.ok(&["attach", &two, "--app", "shop", "--as", "BLUE_2"]);
+    let gone = pierhead.json(&["detach", &two, "--app", "shop", "--as", "BLUE_2"]);
+    assert_eq!((&gone["as"], &gone["variable"]), (&Value::from("BLUE_2"), &Value::from("BLUE_2_REDIS_URL")));
     pierhead.ok(&["attach", &two, "--app", "other"]);
 
     // What a shell makes of it logs in.
@@ -99,6 +104,18 @@ fn what_happens_can_be_read_and_followed_and_names_may_be_left_out() {
     assert_eq!(read["events"].as_array().unwrap(), &followed);
     let tail = pierhead.json(&["events", &name, "--tail", "1"]);
     assert_eq!(tail["events"][0]["to"], "destroyed");
+    assert_eq!(pierhead.json(&["events", &name, "--tail", "0"])["events"], serde_json::json!([]));
+    // Who wants none of those gets what comes next, once the answer has begun.
+    let mut stream = UnixStream::connect(pierhead.socket()).unwrap();
+    stream.write_all(b"GET /v1/events?follow=true&tail=0 HTTP/1.1\r\nhost: pierhead\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.by_ref().take_while(|line| !line.is_empty()).any(|line| line.ends_with("200 OK")));
+    let next = pierhead.name("next");
+    pierhead.ok(&["create", "redis", &next, "--no-wait"]);
+    let first = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!((&first["addon"], &first["note"]), (&Value::from(next.as_str()), &Value::from("created")));
+    pierhead.ok(&["destroy", &next, "--force"]);
     let table = pierhead.ok(&["events", &name]);
     assert!(table.contains("wanted stopped") && table.contains("destroyed"), "{table}");
 }

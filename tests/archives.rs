@@ -7,7 +7,8 @@ mod control;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use control::{Ended, Pierhead, further_port};
 
@@ -96,6 +97,22 @@ impl Stage {
         let ended = self.pierhead.run(&["import", &self.other(), file.to_str().unwrap()]);
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
+    }
+
+    /// An import that has begun to change the data.
+    fn begin_import(&self, file: &Path) -> Child {
+        let mut import = self.pierhead.command(&["import", &self.other(), file.to_str().unwrap()]);
+        let import = import.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let is_whole = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "sql");
+        control::wait_for("the import to be under way", Duration::from_secs(30), || {
+            self.rescued().iter().any(is_whole)
+        });
+        import
+    }
+
+    fn rescued(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.file("data/rescued")).into_iter().flatten();
+        files.map(|file| file.unwrap().path()).collect()
     }
 
     fn leaves_nothing(&self) {
@@ -201,7 +218,7 @@ fn an_export_that_is_not_whole_is_no_file() {
     stage.sql(&one, &(stage.kind.fill)(200_000));
     let mut export = stage.pierhead.command(&["export", &one, "--output", file.to_str().unwrap()]);
     let export = export.stderr(Stdio::piped()).spawn().unwrap();
-    control::wait_for("the export to be under way", std::time::Duration::from_secs(20), || {
+    control::wait_for("the export to be under way", Duration::from_secs(20), || {
         fs::metadata(stage.file("cut.dump.part")).is_ok_and(|part| part.len() > 0)
     });
     control::docker(&["kill", &one]);
@@ -228,7 +245,7 @@ fn a_backup_counts_once_it_has_been_read_in() {
         assert_eq!(manifest["verified"], true);
         files.push(manifest["file"].as_str().unwrap().to_owned());
         // Names have seconds in them.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        std::thread::sleep(Duration::from_millis(1100));
     }
     let listed = stage.pierhead.json(&["backups", to, &one]);
     let listed: Vec<_> =
@@ -264,13 +281,23 @@ fn a_backup_counts_once_it_has_been_read_in() {
     fs::write(&file, changed).unwrap();
     let refused = stage.pierhead.run(&["restore", &one, file.to_str().unwrap()]);
     assert!(refused.code == Some(1) && refused.stderr.contains("is not what was backed up"), "{refused:?}");
+    // A manifest that names another file has nothing removed.
+    let victim = stage.file("victim");
+    fs::write(&victim, "precious").unwrap();
+    let manifest = fs::read_to_string(dir.join(&files[1]).with_extension("json")).unwrap();
+    let manifest = manifest.replace(&format!("\"{}\"", files[1]), &format!("{victim:?}"));
+    assert!(manifest.contains("victim"), "{manifest}");
+    fs::write(dir.join("0.json"), manifest.replace("\"created_at\": \"2", "\"created_at\": \"1")).unwrap();
+    stage.pierhead.ok(&["backup", &one, "--to", to, "--keep", "2", "--no-verify"]);
+    assert!(victim.exists() && dir.join("0.json").exists());
+
     let bare = stage.file("bare.dump");
     fs::write(&bare, "").unwrap();
     let refused = stage.pierhead.run(&["restore", &one, bare.to_str().unwrap()]);
     assert!(refused.stderr.contains("manifest"), "{refused:?}");
     let cache = stage.pierhead.name("cache");
     stage.pierhead.ok(&["create", "redis", &cache]);
-    let refused = stage.pierhead.run(&["restore", &cache, dir.join(&files[1]).to_str().unwrap()]);
+    let refused = stage.pierhead.run(&["restore", &cache, file.to_str().unwrap()]);
     assert!(refused.code == Some(2) && refused.stderr.contains("is of a postgres"), "{refused:?}");
     let refused = stage.pierhead.run(&["backup", &cache, "--to", to]);
     assert!(refused.stderr.contains("cannot be exported"), "{refused:?}");
@@ -280,5 +307,47 @@ fn a_backup_counts_once_it_has_been_read_in() {
     for name in [&copy, &cache] {
         stage.pierhead.ok(&["destroy", name, "--force"]);
     }
+    stage.leaves_nothing();
+}
+
+/// MariaDB commits as it goes, so an import that is left alone in the middle would have broken the data.
+#[test]
+fn an_import_that_is_interrupted_loses_nothing() {
+    let mut stage = Stage::new(MARIADB);
+    let (one, other, dump) = (stage.one(), stage.other(), stage.file("one.dump"));
+    stage.sql(&one, &(stage.kind.fill)(100_000));
+    stage.sql(&other, &(stage.kind.fill)(70));
+    let (sum, small) = (stage.sql(&one, stage.kind.sum), stage.sql(&other, stage.kind.sum));
+    stage.pierhead.ok(&["export", &one, "--output", dump.to_str().unwrap()]);
+
+    // Whoever has asked for it goes away: it comes to its end.
+    let mut client = stage.begin_import(&dump);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    control::wait_for("the import to end", Duration::from_secs(60), || {
+        stage.pierhead.ok(&["events", &other]).contains("imported ")
+    });
+    assert_eq!(stage.sql(&other, stage.kind.sum), sum);
+    assert_eq!(stage.rescued().len(), 0);
+    let audit = stage.pierhead.json(&["audit"]);
+    let left = |request: &serde_json::Value| {
+        request["path"] == format!("/v1/addons/{other}/import") && request["status"] == 499
+    };
+    assert!(audit["requests"].as_array().unwrap().iter().any(left), "{audit}");
+
+    // Pierhead is killed: the data before it are in a file, whole.
+    let back = stage.file("small.dump");
+    stage.pierhead.ok(&["export", &other, "--output", back.to_str().unwrap()]);
+    let mut client = stage.begin_import(&dump);
+    stage.pierhead.kill();
+    client.wait().unwrap();
+    stage.pierhead.serve(None);
+    stage.pierhead.ok(&["wait", &other]);
+    let [file] = &stage.rescued()[..] else { panic!("{:?}", stage.rescued()) };
+    assert!(stage.pierhead.log_text().contains(file.to_str().unwrap()), "the log tells where");
+    stage.pierhead.ok(&["import", &other, file.to_str().unwrap()]);
+    assert_eq!(stage.sql(&other, stage.kind.sum), sum);
+    assert_ne!(sum, small);
+    fs::remove_file(file).unwrap();
     stage.leaves_nothing();
 }

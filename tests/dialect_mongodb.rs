@@ -9,11 +9,17 @@ mod cuts;
 mod damage;
 #[path = "dialect/mongodb_conversation.rs"]
 mod mongodb_conversation;
+#[path = "dialect/mongodb_messages.rs"]
+mod mongodb_messages;
 
 use std::fs;
 
 use damage::damaged;
 use mongodb_conversation::{Outcome, check_first_message, converse, errmsg};
+use mongodb_messages::{
+    app_name, binary, document, element, embedded, message, one, op_msg, op_query, sasl_start, speculative,
+    string,
+};
 use pierhead::dialect::{self, Reason};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,67 +67,6 @@ fn real_clients_are_understood_wherever_their_bytes_are_cut() {
 }
 
 // ---- a client of our own ----
-
-/// An element of a document.
-fn element(kind: u8, key: &str, value: &[u8]) -> Vec<u8> {
-    [&[kind], key.as_bytes(), b"\0", value].concat()
-}
-
-fn string(key: &str, text: &[u8]) -> Vec<u8> {
-    element(0x02, key, &[&(text.len() as i32 + 1).to_le_bytes()[..], text, b"\0"].concat())
-}
-
-fn binary(key: &str, bytes: &[u8]) -> Vec<u8> {
-    element(0x05, key, &[&(bytes.len() as i32).to_le_bytes()[..], b"\0", bytes].concat())
-}
-
-fn document(elements: &[Vec<u8>]) -> Vec<u8> {
-    let elements = elements.concat();
-    [&(elements.len() as i32 + 5).to_le_bytes()[..], &elements, b"\0"].concat()
-}
-
-fn embedded(key: &str, elements: &[Vec<u8>]) -> Vec<u8> {
-    element(0x03, key, &document(elements))
-}
-
-fn one(key: &str) -> Vec<u8> {
-    element(0x10, key, &1i32.to_le_bytes())
-}
-
-fn message(opcode: i32, body: &[u8]) -> Vec<u8> {
-    let words = [body.len() as i32 + 16, 4711, 0, opcode];
-    [&words.map(i32::to_le_bytes).concat(), body].concat()
-}
-
-fn op_msg(elements: &[Vec<u8>]) -> Vec<u8> {
-    message(2013, &[b"\0\0\0\0\0", &document(elements)[..]].concat())
-}
-
-fn op_query(elements: &[Vec<u8>]) -> Vec<u8> {
-    let head = b"\0\0\0\0admin.$cmd\0\0\0\0\0\xff\xff\xff\xff";
-    message(2004, &[head, &document(elements)[..]].concat())
-}
-
-fn app_name(name: &[u8]) -> Vec<u8> {
-    embedded(
-        "client",
-        &[embedded("driver", &[string("name", b"x")]), embedded("application", &[string("name", name)])],
-    )
-}
-
-fn sasl_start(mechanism: &str, payload: &[u8]) -> Vec<Vec<u8>> {
-    vec![
-        one("saslStart"),
-        string("mechanism", mechanism.as_bytes()),
-        binary("payload", payload),
-        string("db", b"x"),
-    ]
-}
-
-fn speculative(user: &[u8]) -> Vec<u8> {
-    let payload = [b"n,,n=", user, b",r=0123456789"].concat();
-    embedded("speculativeAuthenticate", &sasl_start("SCRAM-SHA-256", &payload))
-}
 
 #[track_caller]
 fn assert_login(stream: &[u8], expected: &str) {

@@ -44,6 +44,11 @@ pub struct Addon {
     pub updated_at: UnixMs,
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The present, in the unit of the store.
 pub fn now_ms() -> UnixMs {
     jiff::Timestamp::now().as_millisecond()

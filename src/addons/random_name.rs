@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::hex;
 use crate::dialect::Name;
 
 /// A random name: an adjective, an animal, and 24 bits. Whether an addon has it already is the caller's to see.
@@ -10,7 +11,7 @@ pub fn random_name() -> io::Result<Name> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let [adjective, animal, number @ ..] = random;
     let word = |words: &[&'static str], byte: u8| words[usize::from(byte) % words.len()];
-    let number: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
+    let number = hex(&number);
     let name = format!("{}-{}-{number}", word(&ADJECTIVES, adjective), word(&ANIMALS, animal));
     // The words are short, and lower-case.
     Name::parse(&name).map_err(io::Error::other)

@@ -35,26 +35,23 @@ async fn attach(client: &Client, what: &Attachment, json: bool) -> Result<(), Fa
 /// Detaches an addon; without a name it must be the only one of its attachments to that app.
 async fn detach(client: &Client, what: &Attachment, json: bool) -> Result<(), Failure> {
     let app: AppView = client.get(&format!("/v1/apps/{}", what.app)).await?;
-    let is_meant = |variable: &str| match &what.prefix {
-        Some(prefix) => variable.starts_with(&format!("{prefix}_")),
-        None => true,
-    };
-    let of_addon = app.attachments.iter().filter(|one| one.addon == what.name && is_meant(&one.variable));
-    let variables: Vec<_> = of_addon.map(|one| one.variable.as_str()).collect();
-    let [variable] = variables[..] else {
+    let prefix = what.prefix.as_ref().map(ToString::to_string);
+    let is_meant =
+        |one: &&AttachmentView| one.addon == what.name && (prefix.is_none() || one.prefix == prefix);
+    let meant: Vec<_> = app.attachments.iter().filter(is_meant).collect();
+    let [gone] = meant[..] else {
+        let variables: Vec<_> = meant.iter().map(|one| one.variable.as_str()).collect();
         let message = match variables.len() {
             0 => format!("{} is not attached to {} so", what.name, what.app),
             _ => format!("{} is attached to {} as {}", what.name, what.app, variables.join(" and ")),
         };
         return Err(Failure::failed(message).hint("say which with --as; `pierhead apps` shows what there is"));
     };
-    client.delete_only(&format!("/v1/apps/{}/attachments/{variable}", what.app)).await?;
+    client.delete_only(&format!("/v1/apps/{}/attachments/{}", what.app, gone.variable)).await?;
     if json {
-        let gone =
-            AttachmentView { app: what.app.clone(), variable: variable.into(), addon: what.name.clone() };
-        return show::json(&gone);
+        return show::json(gone);
     }
-    show::line(&format!("{} has {variable} no more", what.app))
+    show::line(&format!("{} has {} no more", what.app, gone.variable))
 }
 
 /// Promotes an addon and shows what the app has then.

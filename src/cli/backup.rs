@@ -4,6 +4,7 @@
 //! A backup is two files in a directory: the engine's own archive, and `NAME-TIME.json`, which is written last. Nothing here
 //! needs more than `export`, `import`, `create` and `destroy`.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::client::Client;
-use super::data::{export_to, hex, import_from};
+use super::data::{export_to, import_from};
 use super::waiting::until_settled;
 use super::{Failure, show};
+use crate::addons::hex;
 use crate::config::Millis;
 use crate::control::api::types::{AddonView, CreateRequest};
 use crate::dialect::Name;
@@ -211,7 +213,12 @@ fn manifests(dir: &Path, name: Option<&Name>) -> Result<Vec<(PathBuf, Manifest)>
 }
 
 fn read(path: &Path) -> io::Result<Manifest> {
-    serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
+    let manifest: Manifest = serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)?;
+    // The archive is beside it: whoever may write a manifest may not have any other file removed.
+    if Path::new(&manifest.file).file_name() != Some(OsStr::new(&manifest.file)) {
+        return Err(io::Error::other(format!("it names {:?} as its archive", manifest.file)));
+    }
+    Ok(manifest)
 }
 
 /// The manifest is there as a whole, or not at all.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::Failure;
 use super::client::Client;
+use crate::addons::kinds::ClientCommand;
 use crate::control::api::types::UrlView;
 use crate::dialect::Name;
 
@@ -16,19 +17,21 @@ pub async fn connect(client: &Client, name: &Name, arguments: &[String]) -> Fail
         Ok(url) => url,
         Err(failure) => return failure,
     };
-    let program = &url.client.program;
-    if program.is_empty() {
+    let Some(its_client) = &url.client else {
         let hint = url.client_elsewhere.unwrap_or_default();
         return Failure::failed(format!("there is no client program to become for {name}")).hint(hint);
-    }
+    };
+    let program = &its_client.program;
     let container = url.container.as_deref().filter(|_| url.client_elsewhere.is_none());
     let mut command = match (in_path(program), container) {
         (Some(path), _) => {
             let mut command = run(&path.to_string_lossy(), program, url.client_script.as_deref());
-            command.args(&url.client.args);
+            command.args(&its_client.args);
             command
         }
-        (None, Some(container)) if in_path("docker").is_some() => in_container(&url, container),
+        (None, Some(container)) if in_path("docker").is_some() => {
+            in_container(its_client, url.client_script.as_deref(), container)
+        }
         (None, _) => {
             let other = format!("install {program}, or use `pierhead url {name}` with another client");
             let hint =
@@ -38,22 +41,22 @@ pub async fn connect(client: &Client, name: &Name, arguments: &[String]) -> Fail
         }
     };
     // Only the client sees it: arguments can be read by everybody on the host.
-    command.args(arguments).env(&url.client.password_variable, &url.password);
+    command.args(arguments).env(&its_client.password_variable, &url.password);
     let error = command.exec();
     Failure::failed(format!("cannot run {}: {error}", command.get_program().to_string_lossy()))
 }
 
 /// The client program in the addon's own container. Docker takes the password over from this process' environment.
-fn in_container(url: &UrlView, container: &str) -> Command {
+fn in_container(client: &ClientCommand, script: Option<&str>, container: &str) -> Command {
     let mut command = Command::new("docker");
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    command.args(["exec", if terminal { "-it" } else { "-i" }, "--env", &url.client.password_variable]);
+    command.args(["exec", if terminal { "-it" } else { "-i" }, "--env", &client.password_variable]);
     command.arg(container);
-    match &url.client_script {
+    match script {
         Some(script) => command.args(["sh", "-c", script]),
         None => &mut command,
     };
-    command.arg(&url.client.program).args(&url.client.args_in_container);
+    command.arg(&client.program).args(&client.args_in_container);
     command
 }
 

@@ -16,6 +16,7 @@ use super::args::DataVerb;
 use super::backup::{self, How};
 use super::client::Client;
 use super::{Failure, show};
+use crate::addons::hex;
 use crate::control::api::types::ImportView;
 use crate::dialect::Name;
 
@@ -102,11 +103,6 @@ async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Res
     to.flush().map_err(failed)?;
     bar.finish_and_clear();
     Ok(Exported { bytes, sha256: hex(&hash.finalize()) })
-}
-
-/// Hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a file, or stdin, into an addon.

@@ -1,18 +1,20 @@
-//! The engine's programs: what they write, and how they end.
+//! The engine's programs: what they are fed, what they write, and how they end.
 
 use std::io;
 
 use bollard::container::LogOutput;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::ArchiveError;
-use crate::addons::provision::Program;
+use super::spool::Spool;
+use crate::addons::provision::{End, Program};
 
 /// Passes on what a program writes, until it has ended well, or nobody listens any more.
 pub(super) async fn pump(program: Program, to: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), ArchiveError> {
-    let (mut output, input, docker, id) = program.into_parts();
+    let Program { mut output, input, end } = program;
     drop(input);
     let mut said = Said::default();
     while let Some(part) = output.next().await {
@@ -25,23 +27,52 @@ pub(super) async fn pump(program: Program, to: &mpsc::Sender<io::Result<Bytes>>)
             }
         }
     }
-    ended(Program::exit_code(&docker, &id).await, &said)
+    ended(&end, &said).await
 }
 
-pub(super) fn ended(code: Option<i64>, said: &Said) -> Result<(), ArchiveError> {
-    match code {
+/// Feeds a program `prefix` and a file, until it has ended well.
+pub(super) async fn feed(program: Program, prefix: &str, spool: &Spool) -> Result<(), ArchiveError> {
+    let Program { mut output, mut input, end } = program;
+    let feed = async {
+        let mut file = spool.open().await?;
+        // A program that ends early says why.
+        let _ = input.write_all(prefix.as_bytes()).await;
+        let mut buffer = vec![0; BUFFER_LEN];
+        loop {
+            let len = file.read(&mut buffer).await?;
+            if len == 0 || input.write_all(&buffer[..len]).await.is_err() {
+                break;
+            }
+        }
+        let _ = input.shutdown().await;
+        Ok::<_, io::Error>(())
+    };
+    let listen = async {
+        let mut said = Said::default();
+        while let Some(Ok(part)) = output.next().await {
+            said.add(&part.into_bytes());
+        }
+        said
+    };
+    let (fed, said) = tokio::join!(feed, listen);
+    fed.map_err(|error| ArchiveError::Failed(format!("the copy in data_dir cannot be read: {error}")))?;
+    ended(&end, &said).await
+}
+
+async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
+    match end.exit_code().await {
         Some(0) => Ok(()),
         Some(code) => Err(ArchiveError::Failed(format!("{} (exit code {code})", said.text()))),
-        None => Err(ArchiveError::Failed(format!("nobody knows how it ended: {}", said.text()))),
+        None => Err(ArchiveError::Docker(format!("nobody knows how the program ended; {}", said.text()))),
     }
 }
 
 /// The first things that a program says to people: the rest follows from it.
 #[derive(Default)]
-pub(super) struct Said(Vec<u8>);
+struct Said(Vec<u8>);
 
 impl Said {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    fn add(&mut self, bytes: &[u8]) {
         let room = SAID_LEN_MAX - self.0.len();
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
@@ -53,4 +84,5 @@ impl Said {
     }
 }
 
+const BUFFER_LEN: usize = 64 * 1024;
 const SAID_LEN_MAX: usize = 2048;

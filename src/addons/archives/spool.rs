@@ -1,5 +1,6 @@
-//! A file that has to be whole before it is used: below `data_dir`, readable by Pierhead only, gone when it is dropped.
+//! A file that has to be whole before it is used: below `data_dir`, and readable by Pierhead only.
 
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
+use crate::addons::hex;
 use crate::addons::kinds::Ends;
 use crate::dialect::Name;
 
-/// The file, and what is known of it.
+/// The file, and what is known of it. It is gone when this is dropped, unless it has been made to stay.
 pub struct Spool {
     path: PathBuf,
     file: File,
@@ -19,29 +21,49 @@ pub struct Spool {
     hash: Sha256,
     head: Vec<u8>,
     tail: Vec<u8>,
-    kept: bool,
+    stays: bool,
 }
 
 impl Spool {
-    /// An empty one that nobody misses if Pierhead is killed.
-    pub async fn scratch(data_dir: &Path) -> io::Result<Self> {
+    /// An empty one that nobody misses.
+    pub fn scratch(data_dir: &Path) -> io::Result<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
-        Self::new(data_dir.join("spool"), &format!("{:016x}", u64::from_ne_bytes(random)))
+        Self::new(data_dir.join("spool"), &hex(&random))
     }
 
-    /// An empty one for what an addon holds before it is changed. If Pierhead is killed it stays.
-    pub async fn rescue(data_dir: &Path, name: &Name, extension: &str) -> io::Result<Self> {
+    /// An empty one for what an addon holds, which is to stay once it is whole.
+    pub fn rescue(data_dir: &Path, name: &Name, extension: &str) -> io::Result<Self> {
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        Self::new(data_dir.join("rescued"), &format!("{name}-{time}.{extension}"))
+        Self::new(data_dir.join("rescued"), &format!("{name}-{time}.{extension}.{UNFINISHED}"))
     }
 
     fn new(dir: PathBuf, file_name: &str) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let path = dir.join(file_name);
-        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let file = File::from_std(file);
-        Ok(Spool { path, file, len: 0, hash: Sha256::new(), head: vec![], tail: vec![], kept: false })
+        Ok(Spool { path, file, len: 0, hash: Sha256::new(), head: vec![], tail: vec![], stays: false })
+    }
+
+    /// It is whole: from here on it stays, also if this is dropped or Pierhead is killed.
+    pub fn stay(mut self) -> io::Result<Self> {
+        let whole = self.path.with_extension("");
+        fs::rename(&self.path, &whole)?;
+        (self.path, self.stays) = (whole, true);
+        self.path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())?;
+        Ok(self)
+    }
+
+    /// Removes one that has stayed long enough.
+    pub fn remove(mut self) -> io::Result<()> {
+        self.stays = true;
+        fs::remove_file(&self.path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends to it.
@@ -74,26 +96,19 @@ impl Spool {
 
     /// Its length, and its SHA-256 as hexadecimal digits.
     pub fn summary(&self) -> (u64, String) {
-        let digest = self.hash.clone().finalize();
-        (self.len, digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        (self.len, hex(&self.hash.clone().finalize()))
     }
 
     /// The file from its beginning.
     pub async fn open(&self) -> io::Result<File> {
         File::open(&self.path).await
     }
-
-    /// Leaves the file where it is, for somebody to save what is in it.
-    pub fn keep(mut self) -> PathBuf {
-        self.kept = true;
-        self.path.clone()
-    }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = std::fs::remove_file(&self.path)
+        if !self.stays
+            && let Err(error) = fs::remove_file(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "a copy is left behind");
         }
@@ -102,12 +117,17 @@ impl Drop for Spool {
 
 /// Removes what a Pierhead that was killed has left and nobody misses, and tells of what somebody may.
 pub fn clean(data_dir: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(data_dir.join("spool")) {
+    match fs::remove_dir_all(data_dir.join("spool")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => result?,
     }
-    for file in std::fs::read_dir(data_dir.join("rescued")).into_iter().flatten() {
+    for file in fs::read_dir(data_dir.join("rescued")).into_iter().flatten() {
         let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            // Nothing had been changed yet.
+            fs::remove_file(&path)?;
+            continue;
+        }
         tracing::warn!(
             path = %path.display(),
             "an import was cut off: the data before it are in this file; `pierhead import` puts them back, then remove it"
@@ -116,6 +136,8 @@ pub fn clean(data_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+const UNFINISHED: &str = "part";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_spool_knows_its_ends_and_its_hash_and_leaves_nothing() {
         let dir = tempfile::TempDir::new().unwrap();
-        let mut spool = Spool::scratch(dir.path()).await.unwrap();
+        let mut spool = Spool::scratch(dir.path()).unwrap();
         for n in 0..30u8 {
             spool.add(&[n; 100]).await.unwrap();
         }
@@ -131,16 +153,32 @@ mod tests {
         let whole: Vec<u8> = (0..30u8).flat_map(|n| [n; 100]).collect();
         let Ends { head, tail } = spool.ends();
         assert_eq!((head, tail), (&whole[..Ends::LEN], &whole[3000 - Ends::LEN..]));
-        let digest: String = Sha256::digest(&whole).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(spool.summary(), (3000, digest));
-        let spooled = || std::fs::read_dir(dir.path().join("spool")).unwrap().count();
+        assert_eq!(spool.summary(), (3000, hex(&Sha256::digest(&whole))));
+        let spooled = || fs::read_dir(dir.path().join("spool")).unwrap().count();
         assert_eq!(spooled(), 1);
         drop(spool);
         assert_eq!(spooled(), 0);
-        let _killed = std::mem::ManuallyDrop::new(Spool::scratch(dir.path()).await.unwrap());
-        let kept = Spool::rescue(dir.path(), &Name::parse("blog").unwrap(), "sql").await.unwrap().keep();
+    }
+
+    #[test]
+    fn what_is_whole_stays_until_it_is_removed_and_what_is_not_is_nobodys() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _in_runtime = runtime.enter();
+        let rescue = || Spool::rescue(dir.path(), &Name::parse("blog").unwrap(), "sql").unwrap();
+        let rescued = || fs::read_dir(dir.path().join("rescued")).unwrap().count();
+        drop(rescue());
+        assert_eq!(rescued(), 0);
+        // Killed in the middle of writing it.
+        std::mem::forget(rescue());
+        std::mem::forget(Spool::scratch(dir.path()).unwrap());
         clean(dir.path()).unwrap();
-        assert!(kept.exists() && !dir.path().join("spool").exists());
+        assert!(rescued() == 0 && !dir.path().join("spool").exists());
+
+        let whole = rescue().stay().unwrap();
+        assert!(whole.path().extension().is_some_and(|extension| extension == "sql"));
+        drop(whole);
         clean(dir.path()).unwrap();
+        assert_eq!(rescued(), 1, "a killed import's data stay");
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
+use super::{Access, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -68,11 +68,6 @@ impl Kind for Memcached {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(auth(address, name, password))
-    }
-
-    /// There is none that takes a password from anywhere but its arguments, which everybody can read.
-    fn client(&self, _access: &Access<'_>) -> ClientCommand {
-        ClientCommand::none()
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {

@@ -99,8 +99,11 @@ pub trait Kind: Send + Sync {
         None
     }
 
-    /// The engine's own client program, for `pierhead connect`.
-    fn client(&self, access: &Access<'_>) -> ClientCommand;
+    /// The engine's own client program, for `pierhead connect`. `None`: there is none that takes a password from anywhere
+    /// but its arguments, which everybody can read.
+    fn client(&self, _access: &Access<'_>) -> Option<ClientCommand> {
+        None
+    }
 
     /// Where that program takes the password from no variable: a shell script that runs it. The program is `$0`.
     fn client_script(&self) -> Option<&'static str> {
@@ -163,18 +166,6 @@ pub struct ClientCommand {
     pub args_in_container: Vec<String>,
     /// The environment variable through which it takes the password: an argument could be read by anybody.
     pub password_variable: String,
-}
-
-impl ClientCommand {
-    /// Where there is no program.
-    fn none() -> Self {
-        ClientCommand {
-            program: String::new(),
-            args: vec![],
-            args_in_container: vec![],
-            password_variable: String::new(),
-        }
-    }
 }
 
 /// A URL that holds a login and a place, and nothing else.

@@ -66,17 +66,17 @@ impl Kind for Mosquitto {
         in_time(connect(address, name, password))
     }
 
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
             let args = ["-h", host, "-p", &port.to_string(), "-u", access.name.as_str()];
             args.map(str::to_owned).to_vec()
         };
-        ClientCommand {
+        Some(ClientCommand {
             program: "mosquitto_sub".into(),
             args: args(access.host, access.port),
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: "MQTT_PASSWORD".into(),
-        }
+        })
     }
 
     fn client_script(&self) -> Option<&'static str> {

@@ -151,19 +151,19 @@ impl Kind for Mysql {
         })
     }
 
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
             let (name, port) = (access.name.as_str(), port.to_string());
             // By TCP: "localhost" would mean a socket file.
             let args = ["--protocol=tcp", "-h", host, "-P", &port, "-u", name, self.client_option, name];
             args.map(str::to_owned).to_vec()
         };
-        ClientCommand {
+        Some(ClientCommand {
             program: self.name.into(),
             args: args(access.host, access.port),
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: "MYSQL_PWD".into(),
-        }
+        })
     }
 }
 

@@ -70,14 +70,14 @@ impl Kind for Nats {
         in_time(ping(address, name, password))
     }
 
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let server = format!("{}:{}", url_host(access.host), access.port);
-        ClientCommand {
+        Some(ClientCommand {
             program: "nats".into(),
             args: ["--server", &server, "--user", access.name.as_str()].map(str::to_owned).to_vec(),
             args_in_container: vec![],
             password_variable: "NATS_PASSWORD".into(),
-        }
+        })
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {

@@ -83,18 +83,18 @@ impl Kind for Postgres {
         })
     }
 
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
             let name = access.name.as_str();
             let args = ["-h", host, "-p", &port.to_string(), "-U", name, "-d", name];
             args.map(str::to_owned).to_vec()
         };
-        ClientCommand {
+        Some(ClientCommand {
             program: "psql".into(),
             args: args(access.host, access.port),
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: "PGPASSWORD".into(),
-        }
+        })
     }
 }
 

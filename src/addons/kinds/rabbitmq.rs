@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
+use super::{Access, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -86,10 +86,6 @@ impl Kind for Rabbitmq {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(open(address, name, password))
-    }
-
-    fn client(&self, _access: &Access<'_>) -> ClientCommand {
-        ClientCommand::none()
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {

@@ -4,7 +4,6 @@
 //! secret is. It has the password's hash only. The user `default`, which needs no name, is off: a login says who is
 //! meant.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 
 use sha2::{Digest, Sha256};
@@ -12,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
+use crate::addons::hex;
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -58,11 +58,7 @@ impl Kind for Redis {
     }
 
     fn secret_text(&self, name: &Name, password: &Password) -> Option<String> {
-        let hash = Sha256::digest(password.expose()).iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hash = hex(&Sha256::digest(password.expose()));
         // Reset, `default` is off, and could do nothing if somebody turned it on.
         Some(format!("user default reset\nuser {name} on #{hash} ~* &* +@all\n"))
     }
@@ -85,17 +81,17 @@ impl Kind for Redis {
         in_time(ping(address, name, password))
     }
 
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
             let args = ["-h", host, "-p", &port.to_string(), "--user", access.name.as_str()];
             args.map(str::to_owned).to_vec()
         };
-        ClientCommand {
+        Some(ClientCommand {
             program: self.client.into(),
             args: args(access.host, access.port),
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: "REDISCLI_AUTH".into(),
-        }
+        })
     }
 }
 

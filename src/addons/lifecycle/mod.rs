@@ -131,6 +131,8 @@ fn run(life: &Life, seen: &Seen) -> (State, Action) {
         Phase::Dead => return provisioning(Step::Container, Action::RemoveContainer),
         _ if !name_ok => return provisioning(Step::Container, Action::Rename),
         // While it runs it is left as it was made: only a restart that is wanted, or happens anyway, changes that.
+        // Its image comes first: without it nothing could take the container's place.
+        Phase::Down if !made_ok && !seen.image => return provisioning(Step::Image, Action::EnsureImage),
         Phase::Down if !made_ok => return provisioning(Step::Container, Action::RemoveContainer),
         _ if !attached => return provisioning(Step::Network, Action::Connect),
         _ if !limits_ok => return provisioning(Step::Container, Action::SetLimits),

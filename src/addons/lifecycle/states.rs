@@ -59,7 +59,7 @@ pub enum Step {
 pub struct Seen {
     /// Whether the password file is there.
     pub secret: bool,
-    /// Whether the engine has the image. Matters only while there is no container.
+    /// Whether the engine has the image. Matters only while a container is to be made.
     pub image: bool,
     /// Whether there is a network with room. Matters only while there is no container.
     pub network: bool,

@@ -175,4 +175,10 @@ fn another_plan_is_live_where_that_can_be_and_waits_for_a_restart_elsewhere() {
     assert_eq!(with(Phase::Running, true, false), "nothing");
     assert_eq!(with(Phase::Down, true, false), "remove-container");
     assert_eq!(with(Phase::Down, false, true), "set-limits");
+    let mut seen = Seen { image: false, ..running() };
+    seen.container = ours(Phase::Down);
+    if let Container::Ours { made_ok, .. } = &mut seen.container {
+        *made_ok = false;
+    }
+    assert_eq!(decided(&ready(), &seen).1, "ensure-image", "before the container goes");
 }

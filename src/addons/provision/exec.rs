@@ -1,6 +1,7 @@
 //! Programs inside an addon's container. In come arguments; out come their output and how they ended.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -18,6 +19,12 @@ pub struct Program {
     pub output: Pin<Box<dyn Stream<Item = Result<LogOutput, BollardError>> + Send>>,
     /// Its stdin. Shutting it down ends it.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// How it has ended.
+    pub end: End,
+}
+
+/// How a program ends, for whoever asks once its output has ended.
+pub struct End {
     docker: Docker,
     id: String,
 }
@@ -38,7 +45,9 @@ impl Provisioner {
         let failed = |error| self.engine.failure(error);
         let id = docker.create_exec(container, config).await.map_err(failed)?.id;
         match docker.start_exec(&id, None).await.map_err(failed)? {
-            StartExecResults::Attached { output, input } => Ok(Program { output, input, docker, id }),
+            StartExecResults::Attached { output, input } => {
+                Ok(Program { output, input, end: End { docker, id } })
+            }
             StartExecResults::Detached => {
                 Err(Failure::Lasting("Docker did not attach to the program".into()))
             }
@@ -46,25 +55,20 @@ impl Provisioner {
     }
 }
 
-impl Program {
-    /// How the program has ended, once its output has: its exit code. `None`: Docker does not know yet, or no more.
-    pub async fn exit_code(docker: &Docker, id: &str) -> Option<i64> {
+impl End {
+    /// The exit code. `None`: Docker does not know yet, or no more.
+    pub async fn exit_code(&self) -> Option<i64> {
         // The output may end a moment before Docker has noticed that the program has.
-        for _ in 0..50 {
-            let seen = docker.inspect_exec(id).await.ok()?;
+        for _ in 0..LOOKS {
+            let seen = self.docker.inspect_exec(&self.id).await.ok()?;
             if seen.running == Some(false) {
                 return seen.exit_code;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         None
     }
-
-    /// Its parts: output, input, and what [`Program::exit_code`] asks with.
-    pub fn into_parts(self) -> (Output, Pin<Box<dyn AsyncWrite + Send>>, Docker, String) {
-        (self.output, self.input, self.docker, self.id)
-    }
 }
 
-/// What a program writes.
-pub type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, BollardError>> + Send>>;
+const LOOKS: u32 = 50;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -3,6 +3,7 @@
 //! Every action can be repeated: what is there already and ours is left as it is. What is there and somebody
 //! else's is never touched.
 
+mod containers;
 mod engine;
 mod exec;
 mod networks;
@@ -14,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error as BollardError;
-use bollard::models::{ContainerUpdateBody, VolumeCreateRequest};
+use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 
@@ -24,11 +24,9 @@ use super::lifecycle::{Action, Container, Failure, Phase, Seen};
 use super::secrets::{Password, Secrets};
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
-use crate::dialect::Name;
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
-use engine::is_missing;
-pub use exec::Program;
+pub use exec::{End, Program};
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
 /// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.
@@ -162,30 +160,6 @@ impl Provisioner {
             .map_err(|error| self.engine.failure(error))
     }
 
-    async fn ensure_container(&self, addon: &Addon) -> Result<String, Failure> {
-        let docker = self.docker().await?;
-        let image = docker.inspect_image(&addon.image).await.map_err(|error| self.engine.failure(error))?;
-        let declared = image.config.and_then(|config| config.volumes).unwrap_or_default();
-        let network = self.network(false).await?;
-        let network = network.ok_or_else(|| Failure::Retry("no network has room".into()))?;
-        let parts = spec::Parts {
-            addon,
-            kind: kind(addon)?,
-            config: self.kind_config(addon)?,
-            plan: self.plan(addon)?,
-            instance: &self.instance,
-            secret: &self.secrets.mounted(&addon.name).map_err(file_failure)?,
-            network: &network,
-            declared_volumes: &declared,
-        };
-        let options = query::CreateContainerOptionsBuilder::default().name(addon.name.as_str()).build();
-        let made = docker
-            .create_container(Some(options), spec::body(&parts))
-            .await
-            .map_err(|error| self.engine.failure(error))?;
-        Ok(made.id)
-    }
-
     async fn ensure_image(
         &self,
         image: &str,
@@ -198,61 +172,6 @@ impl Provisioner {
                 Failure::Retry(error.to_string())
             }
         })
-    }
-
-    async fn rename(&self, container: &str, name: &Name) -> Result<(), Failure> {
-        let options = query::RenameContainerOptionsBuilder::default().name(name.as_str()).build();
-        self.docker()
-            .await?
-            .rename_container(container, options)
-            .await
-            .map_err(|error| self.engine.failure(error))
-    }
-
-    async fn set_limits(&self, addon: &Addon, container: &str) -> Result<(), Failure> {
-        let limits = spec::limits(self.plan(addon)?);
-        let update = ContainerUpdateBody {
-            memory: limits.memory,
-            memory_swap: limits.memory_swap,
-            nano_cpus: limits.nano_cpus,
-            pids_limit: limits.pids_limit,
-            ..Default::default()
-        };
-        let updated = self.docker().await?.update_container(container, update).await;
-        updated.map_err(|error| self.engine.failure(error))
-    }
-
-    async fn stop(&self, container: &str) -> Result<(), Failure> {
-        let docker = self.docker().await?;
-        // A frozen container cannot react to being asked to stop.
-        let _ = docker.unpause_container(container).await;
-        let options = query::StopContainerOptionsBuilder::default().t(spec::STOP_TIMEOUT_S).build();
-        docker.stop_container(container, Some(options)).await.map_err(|error| self.engine.failure(error))
-    }
-
-    async fn remove_container(&self, container: &str) -> Result<(), Failure> {
-        // With its anonymous volumes; a named one stays.
-        let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        self.gone(self.docker().await?.remove_container(container, Some(options)).await)
-    }
-
-    async fn remove_volume(&self, addon: &Addon) -> Result<(), Failure> {
-        let docker = self.docker().await?;
-        self.gone(docker.remove_volume(&volume_name(&addon.name), None::<query::RemoveVolumeOptions>).await)
-    }
-
-    /// A removal succeeds if there is nothing left to remove.
-    fn gone(&self, result: Result<(), BollardError>) -> Result<(), Failure> {
-        match result {
-            Err(error) if is_missing(&error) => Ok(()),
-            // Docker is at it already.
-            Err(BollardError::DockerResponseServerError { status_code: 409, message })
-                if message.contains("already in progress") =>
-            {
-                Ok(())
-            }
-            result => result.map_err(|error| self.engine.failure(error)),
-        }
     }
 
     async fn check_login(&self, addon: &Addon, container: &Container) -> Result<Done, Failure> {

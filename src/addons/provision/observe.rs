@@ -19,8 +19,8 @@ impl Provisioner {
     pub async fn observe(&self, addon: &Addon) -> Result<Seen, Failure> {
         let docker = self.docker().await?;
         let container = self.container(&docker, addon).await?;
-        // Only a container that is still to be made needs these.
-        let needed = matches!(container, Container::Missing);
+        // Only a container that is still to be made, or made anew, needs these.
+        let needed = matches!(container, Container::Missing | Container::Ours { made_ok: false, .. });
         Ok(Seen {
             secret: self.secrets().exists(&addon.name).map_err(file_failure)?,
             image: needed && self.has_image(&docker, &addon.image).await?,

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
+use crate::addons::hex;
 
 /// Each entry brings the format one version further; `user_version` counts those that were applied. Entries are
 /// never changed once released, only added.
@@ -93,7 +94,7 @@ pub(super) fn instance(connection: &Connection) -> Result<String, StoreError> {
     getrandom::fill(&mut bytes).map_err(|error| {
         rusqlite::Error::ToSqlConversionFailure(format!("no random numbers: {error}").into())
     })?;
-    let fresh: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh = hex(&bytes);
     connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('instance', ?1)", [&fresh])?;
     let query = "SELECT value FROM meta WHERE key = 'instance'";
     let kept = connection.query_row(query, [], |row| row.get(0)).optional()?;

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 
 use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable};
-use super::{Api, ApiError, addons::UrlQuery, parse_body};
+use super::{Api, ApiError, addons::UrlQuery, parse_body, parse_named};
 use crate::addons::apps::{Attachment, Prefix};
 use crate::addons::store::AttachError;
 use crate::dialect::Name;
@@ -106,19 +106,17 @@ impl Api {
     }
 }
 
-pub(super) fn view(attachment: &Attachment) -> AttachmentView {
+fn view(attachment: &Attachment) -> AttachmentView {
     AttachmentView {
         app: attachment.app.clone(),
+        prefix: attachment.prefix.as_ref().map(ToString::to_string),
         variable: attachment.variable.clone(),
         addon: attachment.addon.clone(),
     }
 }
 
 fn parse_app(text: &str) -> Result<Name, ApiError> {
-    Name::parse(text).map_err(|error| {
-        let hint = "send 1 to 32 characters: a-z first, then a-z, 0-9 and '-', such as \"shop\"";
-        ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an app: {error}"), hint)
-    })
+    parse_named("app", text)
 }
 
 impl From<AttachError> for ApiError {

@@ -32,26 +32,44 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-/// Keeps an entry of a request once it is answered. One that cannot be kept is logged, and the answer stands.
+/// Keeps an entry of a request once it is answered, or its sender has gone away. One that cannot be kept is logged, and
+/// the answer stands.
 pub async fn record(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method(), request.uri().path());
+    if (method == Method::GET || method == Method::HEAD) && !tells_a_secret(path) {
+        return next.run(request).await;
+    }
+    let path = path.chars().take(PATH_LEN_MAX).collect();
+    let mut pending = Pending { api, peer, method: method.to_string(), path, status: SENDER_GONE };
     let answer = next.run(request).await;
-    if method != Method::GET && method != Method::HEAD || tells_a_secret(&path) {
-        let Peer { uid, pid } = peer;
-        let status = answer.status().as_u16();
-        let path: String = path.chars().take(PATH_LEN_MAX).collect();
-        tracing::info!(uid, pid, %method, path, status, "control request");
-        let entry = AuditEntry { at: now_ms(), uid, pid, method: method.to_string(), path, status };
-        if let Err(error) = api.store.audit(&entry) {
+    pending.status = answer.status().as_u16();
+    answer
+}
+
+/// A request whose entry is kept when this is dropped: with the answer, or because nobody waits for it any more.
+struct Pending {
+    api: Arc<Api>,
+    peer: Peer,
+    method: String,
+    path: String,
+    status: u16,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let (Peer { uid, pid }, status) = (self.peer, self.status);
+        let (method, path) = (std::mem::take(&mut self.method), std::mem::take(&mut self.path));
+        tracing::info!(uid, pid, method, path, status, "control request");
+        if let Err(error) = self.api.store.audit(&AuditEntry { at: now_ms(), uid, pid, method, path, status })
+        {
             tracing::error!(%error, "the audit log failed");
         }
     }
-    answer
 }
 
 fn tells_a_secret(path: &str) -> bool {
@@ -86,5 +104,7 @@ pub async fn audit(
 }
 
 const TAIL: u32 = 100;
+/// As nginx has it: the sender has closed the connection before there was an answer.
+const SENDER_GONE: u16 = 499;
 /// Longer paths are nobody's here.
 const PATH_LEN_MAX: usize = 200;

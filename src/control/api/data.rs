@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::task::JoinError;
 
 use super::types::ImportView;
 use super::{Api, ApiError};
@@ -28,7 +29,8 @@ pub async fn export(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Re
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// `POST /v1/addons/{name}/import`, with an archive as its body. Answered when it is done.
+/// `POST /v1/addons/{name}/import`, with an archive as its body. Answered when it is done; who does not wait finds how it
+/// ended among the events.
 pub async fn import(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -36,13 +38,21 @@ pub async fn import(
 ) -> Result<Json<ImportView>, ApiError> {
     let addon = api.addon(&name)?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
-    let imported = api.archives.import(&addon, kind, body.into_data_stream()).await;
-    let note = match &imported {
-        Ok(imported) => format!("imported {} bytes, SHA-256 {}", imported.bytes, imported.sha256),
-        Err(error) => format!("import failed: {error}"),
-    };
-    api.store.note(&addon, note)?;
-    let imported = imported?;
+    let received = api.archives.receive(&addon, kind, body.into_data_stream()).await?;
+    // Whoever has asked may go away: what has begun comes to its end.
+    let work = tokio::spawn(async move {
+        let imported = api.archives.import(received).await;
+        let note = match &imported {
+            Ok(imported) => format!("imported {} bytes, SHA-256 {}", imported.bytes, imported.sha256),
+            Err(error) => format!("import failed: {error}"),
+        };
+        if let Err(error) = api.store.note(&addon, note) {
+            tracing::error!(addon = %addon.name, %error, "the store failed");
+        }
+        imported
+    });
+    let ended = |error: JoinError| ArchiveError::Failed(format!("the import broke off: {error}"));
+    let imported = work.await.map_err(ended)??;
     Ok(Json(ImportView { format: imported.format.into(), bytes: imported.bytes, sha256: imported.sha256 }))
 }
 

@@ -46,7 +46,9 @@ pub async fn events(
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let after = last_seen.unwrap_or(query.after);
     let commits = api.store.commits();
-    let past = api.store.events(addon.as_ref(), after, query.tail.unwrap_or(TAIL).min(TAIL_MAX))?;
+    let tail = query.tail.unwrap_or(TAIL).min(TAIL_MAX);
+    // One at least: it says where what comes next begins.
+    let mut past = api.store.events(addon.as_ref(), after, tail.max(1))?;
     if let Some(name) = &addon
         && past.is_empty()
         && after == 0
@@ -54,11 +56,12 @@ pub async fn events(
     {
         return Err(ApiError::no_addon(name));
     }
+    let last = past.last().map_or(after, |event| event.id);
+    past.truncate(tail as usize);
     if !query.follow {
         return Ok(Json(EventList { events: past.iter().map(view).collect() }).into_response());
     }
-    let after = past.last().map_or(after, |event| event.id);
-    let later = stream::unfold(Follow { api, addon, after, commits }, |mut follow| async {
+    let later = stream::unfold(Follow { api, addon, after: last, commits }, |mut follow| async {
         let events = follow.next().await?;
         Some((stream::iter(events), follow))
     });

@@ -109,12 +109,17 @@ async fn no_method(method: Method, request: Request) -> ApiError {
     ApiError::method(method.as_str(), request.uri().path())
 }
 
-/// A name that a caller sent.
+/// The name of an addon that a caller sent.
 fn parse_name(text: &str) -> Result<Name, ApiError> {
+    parse_named("addon", text)
+}
+
+/// A name that a caller sent, of an addon or an app.
+fn parse_named(what: &str, text: &str) -> Result<Name, ApiError> {
     Name::parse(text).map_err(|error| {
         let hint =
             "send 1 to 32 characters: a-z first, then a-z, 0-9 and '-', such as \"blog\" or \"shop-2\"";
-        ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an addon: {error}"), hint)
+        ApiError::invalid("bad_name", format!("{text:?} cannot be the name of an {what}: {error}"), hint)
     })
 }
 

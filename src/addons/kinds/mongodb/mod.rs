@@ -70,19 +70,19 @@ impl Kind for Mongodb {
     }
 
     /// mongosh takes a password only as an argument or typed in, but what it is told to run can read a variable.
-    fn client(&self, access: &Access<'_>) -> ClientCommand {
+    fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let name = access.name.as_str();
         let args = |host: &str, port: u16| {
             let url = format!("mongodb://{}", location(name, host, port));
             let connect = format!("db = connect({url:?}, {name:?}, process.env.{PASSWORD_VARIABLE})");
             ["--nodb", "--shell", "--eval", &connect].map(str::to_owned).to_vec()
         };
-        ClientCommand {
+        Some(ClientCommand {
             program: "mongosh".into(),
             args: args(access.host, access.port),
             args_in_container: args("127.0.0.1", self.port()),
             password_variable: PASSWORD_VARIABLE.into(),
-        }
+        })
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_password_is_in_the_script_and_nowhere_else() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("ses\"ame".into()));
-        let client = Mongodb.client(&access(&name, &password));
+        let client = Mongodb.client(&access(&name, &password)).unwrap();
         let settings = Mongodb.image_settings(&name, &Plan::default());
         let told = format!("{client:?} {:?} {:?}", settings.env, settings.args);
         assert!(!told.contains("ame\"") && told.contains("process.env.MONGODB_PASSWORD"), "{told}");

@@ -28,6 +28,9 @@ pub struct PromoteRequest {
 pub struct AttachmentView {
     /// The app.
     pub app: Name,
+    /// The name under which it is attached, such as `BLUE`; none for the kind's own variable.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The environment variable in which it is told the addon's URL.
     pub variable: String,
     /// The addon.

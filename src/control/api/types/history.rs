@@ -24,7 +24,7 @@ pub struct AuditView {
     pub method: String,
     /// What it was about.
     pub path: String,
-    /// The status it was answered with.
+    /// The status it was answered with; 499 if whoever had asked went away before that.
     pub status: u16,
 }
 

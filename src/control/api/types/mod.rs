@@ -126,8 +126,9 @@ pub struct UrlView {
     pub name: Name,
     /// The password.
     pub password: String,
-    /// The engine's client program, as it would connect to `host`.
-    pub client: crate::addons::kinds::ClientCommand,
+    /// The engine's client program, as it would connect to `host`; none if it has none that could be given the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<crate::addons::kinds::ClientCommand>,
     /// A shell script that runs that program, where it takes the password from no variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_script: Option<String>,

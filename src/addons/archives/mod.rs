@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use self::program::{Said, ended, pump};
+use self::program::{feed, pump};
 use self::spool::Spool;
 use super::Addon;
 use super::kinds::{Archive, Kind};
@@ -56,9 +55,9 @@ pub enum ArchiveError {
     #[error("{0}")]
     Failed(String),
     /// The disk under `data_dir` failed.
-    #[error("the copy in data_dir failed: {0}; nothing was changed")]
+    #[error("the copy in data_dir failed: {0}")]
     Spool(#[from] io::Error),
-    /// Docker did not do what it was asked.
+    /// Docker did not do what it was asked, or nobody knows whether it did.
     #[error("Docker: {0}")]
     Docker(String),
 }
@@ -89,6 +88,15 @@ pub struct Imported {
     pub sha256: String,
 }
 
+/// A file that is whole, and waits to be read in. The addon is nobody else's until then.
+pub struct Received {
+    addon: Addon,
+    archive: Archive,
+    container: String,
+    spool: Spool,
+    _turn: Turn,
+}
+
 impl Archives {
     /// With what is needed to run programs in containers. Removes what an earlier Pierhead has left.
     pub fn new(provisioner: Arc<Provisioner>, import_max: u64) -> Self {
@@ -104,9 +112,10 @@ impl Archives {
         let (archive, container) = archive_and_container(addon, kind)?;
         let program = self.program(addon, &archive, &archive.export, container).await?;
         let (sender, chunks) = mpsc::channel(CHUNKS);
+        let name = addon.name.clone();
         tokio::spawn(async move {
-            let result = pump(program, &sender).await;
-            if let Err(error) = result {
+            if let Err(error) = pump(program, &sender).await {
+                tracing::warn!(addon = %name, %error, "an export broke off");
                 // Nobody is listening any more: then nobody needs to know.
                 let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
             }
@@ -115,44 +124,17 @@ impl Archives {
         Ok(Export { archive, chunks })
     }
 
-    /// Reads a file in. The data are what they were before if it fails.
-    pub async fn import<E: std::fmt::Display>(
+    /// Takes a file in and looks at it. Nothing is changed yet.
+    pub async fn receive<E: std::fmt::Display>(
         &self,
         addon: &Addon,
         kind: &dyn Kind,
-        file: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<Imported, ArchiveError> {
-        let _turn = self.turn(&addon.name)?;
-        let (archive, container) = archive_and_container(addon, kind)?;
-        let spool = self.received(file).await?;
-        (archive.check)(spool.ends())
-            .map_err(|why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format)))?;
-        let before =
-            if archive.atomic { None } else { Some(self.safety_copy(addon, &archive, container).await?) };
-        if let Err(error) = self.read_in(addon, &archive, container, &spool).await {
-            let Some(before) = before else {
-                return Err(ArchiveError::Failed(format!("{error}; its data are as they were")));
-            };
-            return Err(match self.read_in(addon, &archive, container, &before).await {
-                Ok(()) => ArchiveError::Failed(format!("{error}; its data are as they were")),
-                Err(second) => {
-                    let path = before.keep();
-                    ArchiveError::Failed(format!(
-                        "{error}; and its data could not be put back ({second}): they are in {}",
-                        path.display()
-                    ))
-                }
-            });
-        }
-        let (bytes, sha256) = spool.summary();
-        Ok(Imported { format: archive.format, bytes, sha256 })
-    }
-
-    async fn received<E: std::fmt::Display>(
-        &self,
         mut file: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<Spool, ArchiveError> {
-        let mut spool = Spool::scratch(self.provisioner.data_dir()).await?;
+    ) -> Result<Received, ArchiveError> {
+        let turn = self.turn(&addon.name)?;
+        let (archive, container) = archive_and_container(addon, kind)?;
+        let container = container.to_owned();
+        let mut spool = Spool::scratch(self.provisioner.data_dir())?;
         while let Some(chunk) = file.next().await {
             let chunk = chunk.map_err(|error| ArchiveError::BrokeOff(error.to_string()))?;
             if spool.len() + chunk.len() as u64 > self.import_max {
@@ -161,70 +143,67 @@ impl Archives {
             spool.add(&chunk).await?;
         }
         spool.flush().await?;
-        Ok(spool)
+        (archive.check)(spool.ends())
+            .map_err(|why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format)))?;
+        Ok(Received { addon: addon.clone(), archive, container, spool, _turn: turn })
     }
 
+    /// Reads a file in. The data are what they were before if it fails. Must not be dropped before it has ended: the data
+    /// before it would have to be put back by hand.
+    pub async fn import(&self, received: Received) -> Result<Imported, ArchiveError> {
+        let Received { addon, archive, container, spool, _turn } = received;
+        let read_in = async |spool: &Spool| {
+            let program = self.program(&addon, &archive, &archive.import, &container).await?;
+            feed(program, &archive.import_prefix, spool).await
+        };
+        let before = match archive.atomic {
+            true => None,
+            false => Some(self.safety_copy(&addon, &archive, &container).await?),
+        };
+        match (read_in(&spool).await, before) {
+            (Ok(()), before) => {
+                before.map(Spool::remove).transpose()?;
+                let (bytes, sha256) = spool.summary();
+                Ok(Imported { format: archive.format, bytes, sha256 })
+            }
+            (Err(ArchiveError::Failed(why)), None) => Err(unchanged(&why)),
+            // It may be at it still: nobody knows.
+            (Err(unknown), None) => Err(unknown),
+            (Err(why), Some(before)) => Err(match read_in(&before).await {
+                Ok(()) => {
+                    before.remove()?;
+                    unchanged(&why.to_string())
+                }
+                Err(second) => ArchiveError::Failed(format!(
+                    "{why}; and its data could not be put back ({second}): they are in {}",
+                    before.path().display()
+                )),
+            }),
+        }
+    }
+
+    /// What the addon holds now, in a file that stays whatever happens, until it is removed.
     async fn safety_copy(
         &self,
         addon: &Addon,
         archive: &Archive,
         container: &str,
     ) -> Result<Spool, ArchiveError> {
+        let mut spool = Spool::rescue(self.provisioner.data_dir(), &addon.name, archive.extension)?;
         let program = self.program(addon, archive, &archive.export, container).await?;
         let (sender, mut chunks) = mpsc::channel(CHUNKS);
-        let mut spool = Spool::rescue(self.provisioner.data_dir(), &addon.name, archive.extension).await?;
-        let (pumped, spooled) = tokio::join!(
-            async {
-                let result = pump(program, &sender).await;
-                drop(sender);
-                result
-            },
-            async {
-                while let Some(Ok(chunk)) = chunks.recv().await {
-                    spool.add(&chunk).await?;
-                }
-                spool.flush().await
+        let pumped = async move { pump(program, &sender).await };
+        // If the disk is full this ends, and nobody listens to the program any more.
+        let spooled = async move {
+            while let Some(Ok(chunk)) = chunks.recv().await {
+                spool.add(&chunk).await?;
             }
-        );
-        spooled?;
+            spool.flush().await.map(|()| spool)
+        };
+        let (pumped, spooled) = tokio::join!(pumped, spooled);
+        let spool = spooled?;
         pumped?;
-        Ok(spool)
-    }
-
-    /// Runs the importing program on a file.
-    async fn read_in(
-        &self,
-        addon: &Addon,
-        archive: &Archive,
-        container: &str,
-        spool: &Spool,
-    ) -> Result<(), ArchiveError> {
-        let program = self.program(addon, archive, &archive.import, container).await?;
-        let (mut output, mut input, docker, id) = program.into_parts();
-        let mut file = spool.open().await?;
-        let feed = async {
-            // A program that ends early says why.
-            let _ = input.write_all(archive.import_prefix.as_bytes()).await;
-            let mut buffer = vec![0; BUFFER_LEN];
-            loop {
-                let len = file.read(&mut buffer).await?;
-                if len == 0 || input.write_all(&buffer[..len]).await.is_err() {
-                    break;
-                }
-            }
-            let _ = input.shutdown().await;
-            Ok::<_, io::Error>(())
-        };
-        let listen = async {
-            let mut said = Said::default();
-            while let Some(Ok(part)) = output.next().await {
-                said.add(&part.into_bytes());
-            }
-            said
-        };
-        let (fed, said) = tokio::join!(feed, listen);
-        fed?;
-        ended(Program::exit_code(&docker, &id).await, &said)
+        Ok(spool.stay()?)
     }
 
     async fn program(
@@ -234,7 +213,9 @@ impl Archives {
         command: &[String],
         container: &str,
     ) -> Result<Program, ArchiveError> {
-        let password = self.provisioner.secrets().read(&addon.name)?;
+        let password = self.provisioner.secrets().read(&addon.name);
+        let password =
+            password.map_err(|error| ArchiveError::Failed(format!("its password file: {error}")))?;
         let env = format!("{}={}", archive.password_variable, password.expose());
         Ok(self.provisioner.exec(container, command, env).await?)
     }
@@ -245,6 +226,10 @@ impl Archives {
         }
         Ok(Turn { busy: Arc::clone(&self.busy), name: name.clone() })
     }
+}
+
+fn unchanged(why: &str) -> ArchiveError {
+    ArchiveError::Failed(format!("{why}; its data are as they were"))
 }
 
 fn archive_and_container<'a>(addon: &'a Addon, kind: &dyn Kind) -> Result<(Archive, &'a str), ArchiveError> {
@@ -274,4 +259,3 @@ fn locked(busy: &Mutex<HashSet<Name>>) -> MutexGuard<'_, HashSet<Name>> {
 
 /// Chunks that wait for a slow reader.
 const CHUNKS: usize = 4;
-const BUFFER_LEN: usize = 64 * 1024;

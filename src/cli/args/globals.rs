@@ -1,0 +1,62 @@
+//! What goes with every verb, and the configuration that follows from it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Failure;
+use crate::config::{Config, LogFormat};
+use crate::control::check_kinds;
+
+/// What goes with every verb.
+#[derive(Debug, Args)]
+pub struct Globals {
+    /// The configuration [default: /etc/pierhead/pierhead.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "PIERHEAD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The control socket [default: the one in the configuration]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Answer with JSON on stdout; errors with JSON on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log, such as `info` or `pierhead::edge=debug,info`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Globals {
+    /// The configuration, with what was given on the command line on top.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.config.as_deref())
+            .map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        if let Some(socket) = &self.socket {
+            config.control.socket.clone_from(socket);
+        }
+        if let Some(log) = &self.log {
+            config.log.level.clone_from(log);
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+        Ok(config)
+    }
+
+    /// The same, and nothing in it is unknown to this version.
+    pub fn checked_config(&self) -> Result<Config, Failure> {
+        let config = self.config()?;
+        check_kinds(&config).map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        Ok(config)
+    }
+
+    /// The control socket. A configuration is read only if it is needed to know.
+    pub fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => Ok(self.config()?.control.socket),
+        }
+    }
+}

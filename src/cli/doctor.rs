@@ -2,19 +2,18 @@
 
 use std::process::ExitCode;
 
-use super::client::Client;
 use super::{Failure, Globals, show};
 use crate::control::api::types::{CheckStatus, Doctor};
 use crate::control::doctor;
 
 /// Prints what was found. Exit code 1 if something does not work.
 pub async fn doctor(globals: &Globals) -> Result<ExitCode, Failure> {
-    let socket = globals.socket()?;
-    let found = match Client::new(socket.clone()).get::<Doctor>("/v1/doctor").await {
+    let found = match globals.client()?.get::<Doctor>("/v1/doctor").await {
         Ok(found) => found,
-        Err(_) => {
+        Err(failure) if globals.server.is_some() => return Err(failure),
+        Err(failure) => {
             let config = globals.checked_config()?;
-            eprintln!("no pierhead answers at {}; this is what can be said of the host:", socket.display());
+            eprintln!("{}; this is what can be said of the host:", failure.message());
             Doctor { checks: doctor::local(&config).await }
         }
     };

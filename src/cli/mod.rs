@@ -14,8 +14,10 @@ mod doctor;
 mod events;
 mod failure;
 mod show;
+mod tokens;
 mod verbs;
 mod waiting;
+mod way;
 
 use std::process::ExitCode;
 
@@ -23,8 +25,8 @@ use clap::{CommandFactory, Parser};
 
 use args::DataVerb;
 pub use args::{Cli, Globals, Verb};
-use client::Client;
 use failure::Failure;
+use way::Way;
 
 use crate::config::Config;
 
@@ -52,7 +54,7 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
         Verb::CheckConfig { file } => verbs::check_config(globals, file),
         Verb::Doctor => block_on(doctor::doctor(&globals)),
         verb => {
-            let client = Client::new(globals.socket()?);
+            let client = globals.client()?;
             block_on(verbs::run(&client, verb, globals.json))
         }
     }

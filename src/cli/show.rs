@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::Failure;
 use super::backup::Manifest;
 use crate::control::api::types::{
-    AddonView, AttachmentView, AuditView, Check, CheckStatus, Connections, EventView, RouteView,
+    AddonView, AttachmentView, AuditView, Check, CheckStatus, Connections, EventView, OperationView,
+    RouteView, TokenView,
 };
 
 /// Prints a line, or several.
@@ -96,15 +97,48 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
 
 /// Requests, one a line.
 pub fn audit(requests: &[AuditView]) -> Result<(), Failure> {
-    let mut table = table(&["TIME", "UID", "PID", "STATUS", "REQUEST"]);
-    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let mut table = table(&["TIME", "WHO", "STATUS", "REQUEST", "OPERATION"]);
     for request in requests {
         table.add_row([
             to_the_second(&request.at),
-            number(request.uid.map(i64::from)),
-            number(request.pid.map(i64::from)),
+            who(request),
             request.status.to_string(),
             format!("{} {}", request.method, request.path),
+            request.operation.clone().unwrap_or_default(),
+        ]);
+    }
+    print(table)
+}
+
+/// By what a request's sender is known: a token, a user and its process, an address.
+fn who(request: &AuditView) -> String {
+    let token = request.token.as_ref().map(|token| format!("token {token}"));
+    let user = request.uid.map(|uid| format!("uid {uid}"));
+    let process = request.pid.map(|pid| format!("pid {pid}"));
+    let address = request.address.as_ref().map(|address| format!("from {address}"));
+    [token, user, process, address].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What has become of an operation.
+pub fn operation(operation: &OperationView) -> Result<(), Failure> {
+    let asked = operation
+        .request
+        .as_ref()
+        .map(|request| format!(" ({} {} by {})", request.method, request.path, who(request)));
+    line(&format!("{} is {}{}", operation.id, operation.state, asked.unwrap_or_default()))?;
+    if operation.events.is_empty() { Ok(()) } else { events(&operation.events) }
+}
+
+/// Tokens, one a line.
+pub fn tokens(tokens: &[TokenView]) -> Result<(), Failure> {
+    let mut table = table(&["NAME", "ROLE", "APP", "CREATED", "EXPIRES"]);
+    for token in tokens {
+        table.add_row([
+            token.name.to_string(),
+            token.role.clone(),
+            token.app.as_ref().map(ToString::to_string).unwrap_or_default(),
+            to_the_second(&token.created_at),
+            token.expires_at.as_deref().map_or("never".into(), to_the_second),
         ]);
     }
     print(table)

@@ -9,20 +9,20 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, connect, data, events, show};
+use super::{Failure, Globals, Verb, apps, connect, data, events, show, tokens};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, SetRequest, SetView, Status,
-    UrlView,
+    AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, SetRequest,
+    SetView, Status, UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
 /// Runs a verb that is about a running Pierhead.
 pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Create { kind, name, plan, no_wait, timeout } => {
-            let name = name.map(|name| name.to_string());
-            create(client, &CreateRequest { kind, name, plan }, no_wait, timeout, json).await?;
+        Verb::Create { kind, name, plan, app, no_wait, timeout } => {
+            let (name, app) = (name.map(|name| name.to_string()), app.map(|app| app.to_string()));
+            create(client, &CreateRequest { kind, name, plan, app }, no_wait, timeout, json).await?;
         }
         Verb::List => list(client, json).await?,
         Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
@@ -39,6 +39,8 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
         Verb::Data(verb) => data::run(client, verb, json).await?,
+        Verb::Operation { id } => operation(client, &id, json).await?,
+        Verb::Token(verb) => tokens::run(client, verb, json).await?,
         Verb::Audit { tail } => audit(client, tail, json).await?,
         Verb::App(verb) => apps::run(client, verb, json).await?,
         Verb::Routes => routes(client, json).await?,
@@ -74,8 +76,10 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         return show::json(&list);
     }
     show::addons(&list.addons)?;
-    let status: Status = client.get("/v1/status").await?;
-    warn_if_stale(status.stale_since.as_deref());
+    // Not everybody may ask that.
+    if let Ok(status) = client.get::<Status>("/v1/status").await {
+        warn_if_stale(status.stale_since.as_deref());
+    }
     Ok(())
 }
 
@@ -92,6 +96,11 @@ async fn routes(client: &Client, json: bool) -> Result<(), Failure> {
 async fn audit(client: &Client, tail: u32, json: bool) -> Result<(), Failure> {
     let list: AuditList = client.get(&format!("/v1/audit?tail={tail}")).await?;
     if json { show::json(&list) } else { show::audit(&list.requests) }
+}
+
+async fn operation(client: &Client, id: &str, json: bool) -> Result<(), Failure> {
+    let operation: OperationView = client.get(&format!("/v1/operations/{}", escaped(id))).await?;
+    if json { show::json(&operation) } else { show::operation(&operation) }
 }
 
 fn warn_if_stale(since: Option<&str>) {

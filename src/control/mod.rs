@@ -3,6 +3,7 @@
 //! In come the configuration, the route table and a view of the edge; out go published routes, Docker calls and
 //! answers on the control socket. The edge does not notice when any of it is slow.
 
+mod access;
 pub mod api;
 mod docker_events;
 pub mod doctor;
@@ -12,6 +13,7 @@ mod live_edge;
 mod metrics;
 mod placeholders;
 mod reconciler;
+mod remote;
 pub mod socket;
 
 use std::io;
@@ -21,7 +23,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use self::api::audit::Peer;
+use self::api::caller::Peer;
+use self::api::idempotency::InProgress;
 use crate::addons::archives::Archives;
 use crate::addons::kinds;
 use crate::addons::provision::{Engine, LoginAddress, Provisioner};
@@ -35,6 +38,7 @@ pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, Protoco
 pub use live_edge::LiveEdge;
 use placeholders::Placeholders;
 use reconciler::Reconciler;
+use remote::{Remote, RemoteError};
 use socket::{ControlSocket, SocketError, SocketFile};
 
 /// The running control thread. Dropping it lets the thread run on; see [`ControlThread::shutdown`].
@@ -59,6 +63,9 @@ pub enum StartError {
     /// The control socket cannot be served.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The API cannot be served over TCP.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The address for metrics cannot be served.
     #[error("cannot serve metrics at {0}: {1}")]
     Metrics(SocketAddr, io::Error),
@@ -81,6 +88,7 @@ impl ControlThread {
             store: Arc::new(Store::open(&config.data_dir)?),
             socket: ControlSocket::bind(&config.control)?,
             metrics: config.control.metrics.map(bind_metrics).transpose()?,
+            remote: config.control.tcp.as_ref().map(Remote::bind).transpose()?,
             config,
             table,
             edge,
@@ -128,10 +136,12 @@ struct Parts {
     store: Arc<Store>,
     socket: ControlSocket,
     metrics: Option<TcpListener>,
+    remote: Option<Remote>,
     endpoint: Endpoint,
 }
 
-async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
+async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
+    let remote = parts.remote.take();
     let (api, listener, _file) = match build(parts) {
         Ok((api, listener, metrics, file)) => {
             if let Some(metrics) = metrics {
@@ -146,7 +156,11 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
     tokio::spawn(async move { watch.run().await });
-    let served = api::router(api).into_make_service_with_connect_info::<Peer>();
+    let router = api::router(api);
+    if let Some(remote) = remote {
+        tokio::spawn(serve_remote(remote, router.clone()));
+    }
+    let served = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, served).into_future();
     tokio::select! {
         _ = stopped => {}
@@ -157,7 +171,7 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
 type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener>, SocketFile);
 
 fn build(parts: Parts) -> io::Result<Built> {
-    let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
+    let Parts { config, table, edge, store, socket, metrics, endpoint, remote: _ } = parts;
     let engine = Arc::new(Engine::new(endpoint.clone()));
     let login_address: LoginAddress = {
         let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
@@ -182,6 +196,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         watch,
         table,
         edge,
+        keys: InProgress::default(),
         started_at,
     });
     let (listener, file) = socket.into_parts();
@@ -199,6 +214,11 @@ fn enter_namespaces(reach: Reach) -> io::Result<bool> {
              CAP_SYS_ADMIN, or set \"auto\""
         ))),
     }
+}
+
+async fn serve_remote(remote: Remote, router: axum::Router) {
+    let result = remote.serve(router).await;
+    tracing::error!(?result, "the API is not served over TCP any more");
 }
 
 async fn serve_metrics(listener: tokio::net::TcpListener, api: Arc<Api>) {

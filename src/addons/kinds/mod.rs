@@ -156,7 +156,7 @@ pub struct Access<'a> {
 }
 
 /// A program to run for somebody at a terminal.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ClientCommand {
     /// The program, found in `PATH`. Empty where there is none.
     pub program: String,

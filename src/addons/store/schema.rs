@@ -65,6 +65,33 @@ const MIGRATIONS: &[&str] = &[
         status INTEGER NOT NULL
     ) STRICT;
     ",
+    "
+    CREATE TABLE tokens (
+        name       TEXT PRIMARY KEY,
+        role       TEXT NOT NULL,     -- admin, owner, read-only
+        app        TEXT,              -- whose owner
+        sha256     BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT;
+    CREATE TABLE answers (
+        id        INTEGER PRIMARY KEY AUTOINCREMENT,
+        caller    TEXT NOT NULL,
+        key       TEXT NOT NULL,
+        request   BLOB NOT NULL,      -- SHA-256
+        operation TEXT NOT NULL,
+        at        INTEGER NOT NULL,
+        status    INTEGER,            -- none: not answered yet
+        body      BLOB NOT NULL,
+        UNIQUE (caller, key)
+    ) STRICT;
+    ALTER TABLE events ADD COLUMN operation TEXT;
+    CREATE INDEX events_of_operation ON events (operation);
+    ALTER TABLE audit ADD COLUMN operation TEXT;
+    ALTER TABLE audit ADD COLUMN token TEXT;
+    ALTER TABLE audit ADD COLUMN address TEXT;
+    CREATE INDEX audit_of_operation ON audit (operation);
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

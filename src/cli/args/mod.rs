@@ -3,6 +3,7 @@
 mod apps;
 mod data;
 mod globals;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
+pub use self::tokens::{Role as TokenRole, TokenVerb};
 use crate::config::Millis;
 use crate::dialect::{Name, Protocol};
 
@@ -56,6 +58,9 @@ pub enum Verb {
         /// How large it may be: a [plan.NAME] of the configuration
         #[arg(long)]
         plan: Option<String>,
+        /// An app that is to use it
+        #[arg(long)]
+        app: Option<Name>,
         /// Return at once, without waiting until it is ready
         #[arg(long)]
         no_wait: bool,
@@ -171,6 +176,18 @@ pub enum Verb {
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         tail: u32,
     },
+    /// Show what has become of a request that was to change something
+    #[command(after_help = "Example: pierhead operation op-1f0c5a9e24b7d38e")]
+    Operation {
+        /// Its id, from the header Pierhead-Operation or from `pierhead audit`
+        id: String,
+    },
+    /// Say who may use the API by a token, over TCP too
+    #[command(
+        subcommand,
+        after_help = "Example: pierhead token create ci --role owner --app shop\n         PIERHEAD_TOKEN=... pierhead --server edge.example.com:7443 list"
+    )]
+    Token(TokenVerb),
     /// List the routes of the edge: addons, and labelled containers that were started by others
     #[command(after_help = "Example: pierhead routes")]
     Routes,

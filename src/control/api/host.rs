@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::types::{Connections, Doctor, Explanation, RouteList, RouteView, Status};
 use super::{Api, ApiError};
@@ -18,21 +19,24 @@ use crate::addons::kinds::Kind;
 use crate::control::{doctor, edge_status, explain, metrics};
 use crate::routes::{Route, RouteState, Upstream};
 
-/// `GET /v1/routes`
+/// The routes of the edge.
+#[utoipa::path(get, path = "/v1/routes", tag = "host", responses((status = 200, body = RouteList)))]
 pub async fn routes(State(api): State<Arc<Api>>) -> Json<RouteList> {
     let routes = api.table.snapshot().iter().map(|route| view(route)).collect();
     Json(RouteList { routes, stale_since: api.table.stale_since().map(time) })
 }
 
 /// What is asked of `GET /v1/explain`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExplainQuery {
     login: String,
     #[serde(default)]
     protocol: Option<String>,
 }
 
-/// `GET /v1/explain?login=blog&protocol=postgres`
+/// Why a login goes where it goes.
+#[utoipa::path(get, path = "/v1/explain", tag = "host", params(ExplainQuery), responses((status = 200, body = Explanation)))]
 pub async fn explain(
     State(api): State<Arc<Api>>,
     query: Result<Query<ExplainQuery>, QueryRejection>,
@@ -48,12 +52,14 @@ pub async fn explain(
     Ok(Json(explain::explain(&api, &query.login, protocol)))
 }
 
-/// `GET /v1/doctor`
+/// Whether this host has what Pierhead needs.
+#[utoipa::path(get, path = "/v1/doctor", tag = "host", responses((status = 200, body = Doctor)))]
 pub async fn doctor(State(api): State<Arc<Api>>) -> Json<Doctor> {
     Json(Doctor { checks: doctor::serving(&api).await })
 }
 
-/// `GET /v1/status`
+/// How this Pierhead is.
+#[utoipa::path(get, path = "/v1/status", tag = "host", responses((status = 200, body = Status)))]
 pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiError> {
     let mut addons = BTreeMap::new();
     for addon in api.store.addons()? {
@@ -73,7 +79,8 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
     }))
 }
 
-/// `GET /metrics`
+/// The page for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
     let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))

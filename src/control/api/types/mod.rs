@@ -2,15 +2,18 @@
 
 mod apps;
 mod history;
+mod tokens;
 
 pub use apps::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
+pub use tokens::*;
+use utoipa::ToSchema;
 
 use crate::dialect::{Name, Protocol};
 
 /// Body of `POST /v1/addons`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRequest {
     /// The engine, such as `postgres`.
@@ -21,10 +24,13 @@ pub struct CreateRequest {
     /// Its plan; none takes the kind's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// An app that it is attached to at once; the owner of an app has to say its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
 }
 
 /// Body of `PATCH /v1/addons/{name}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRequest {
     /// The plan.
@@ -32,7 +38,7 @@ pub struct SetRequest {
 }
 
 /// Answer of `PATCH /v1/addons/{name}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SetView {
     /// The addon.
     pub addon: AddonView,
@@ -41,7 +47,7 @@ pub struct SetView {
 }
 
 /// An addon as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AddonView {
     /// Its name, its user and its database.
     pub name: Name,
@@ -83,7 +89,7 @@ pub struct AddonView {
 }
 
 /// Connections through the edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connections {
     /// Open now.
     pub active: u64,
@@ -92,7 +98,7 @@ pub struct Connections {
 }
 
 /// How far a step is, for a progress bar.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// The step.
     pub step: String,
@@ -105,14 +111,14 @@ pub struct Progress {
 }
 
 /// Answer of `GET /v1/addons`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AddonList {
     /// By name.
     pub addons: Vec<AddonView>,
 }
 
 /// Answer of `GET /v1/addons/{name}/url`. The only place where a password goes out.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UrlView {
     /// The whole URL.
     pub url: String,
@@ -141,7 +147,7 @@ pub struct UrlView {
 }
 
 /// Answer of `POST /v1/addons/{name}/import`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ImportView {
     /// What the file was.
     pub format: String,
@@ -152,7 +158,7 @@ pub struct ImportView {
 }
 
 /// A route of the edge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteView {
     /// The protocol whose port leads here.
     pub protocol: Protocol,
@@ -172,7 +178,7 @@ pub struct RouteView {
 }
 
 /// Answer of `GET /v1/routes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteList {
     /// By protocol and name.
     pub routes: Vec<RouteView>,
@@ -182,7 +188,7 @@ pub struct RouteList {
 }
 
 /// Answer of `GET /v1/explain`: why a login goes where it goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Whether a connection would be made.
     pub ok: bool,
@@ -193,7 +199,7 @@ pub struct Explanation {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// What.
     pub name: String,
@@ -207,7 +213,7 @@ pub struct Check {
 }
 
 /// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     /// As it should be.
@@ -236,14 +242,14 @@ impl Check {
 }
 
 /// Answer of `GET /v1/doctor`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Doctor {
     /// What was looked at.
     pub checks: Vec<Check>,
 }
 
 /// Answer of `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Version of the running Pierhead.
     pub version: String,
@@ -267,14 +273,14 @@ pub struct Status {
 }
 
 /// Body of every answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ErrorView,
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
     /// For programs: `not_found`, `name_taken`, ...
     pub code: String,

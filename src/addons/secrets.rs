@@ -54,6 +54,11 @@ impl Secrets {
         Secrets { dir: data_dir.join("secrets") }
     }
 
+    /// Where they are, whether or not that is there yet.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The password file of an addon.
     pub fn path(&self, name: &Name) -> PathBuf {
         self.dir.join(name.as_str()).join(FILE)

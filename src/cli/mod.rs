@@ -52,7 +52,8 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
             Ok(ExitCode::SUCCESS)
         }
         Verb::CheckConfig { file } => verbs::check_config(globals, file),
-        Verb::Doctor => block_on(doctor::doctor(&globals)),
+        Verb::Doctor { fix: false, .. } => block_on(doctor::doctor(&globals)),
+        Verb::Doctor { fix: true, force } => block_on(doctor::fix(&globals, force)),
         verb => {
             let client = globals.client()?;
             block_on(verbs::run(&client, verb, globals.json))

@@ -45,7 +45,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::App(verb) => apps::run(client, verb, json).await?,
         Verb::Routes => routes(client, json).await?,
         Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
-        Verb::Serve | Verb::Doctor | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
+        Verb::Serve | Verb::Doctor { .. } | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -182,18 +182,23 @@ async fn destroy(
 }
 
 fn confirm(name: &Name) -> Result<(), Failure> {
+    let what = format!("destroying {name} removes its data");
+    let question = format!("This removes {name} and all its data, for good. Type its name to go on: ");
+    let left = format!("{name} is left as it was");
+    typed(name.as_str(), &what, &question).map_err(|failure| failure.unwrap_or(Failure::failed(left)))
+}
+
+/// Fails unless somebody at a terminal types `word`. Where nobody is there to be asked, the failure says so.
+pub fn typed(word: &str, what: &str, question: &str) -> Result<(), Option<Failure>> {
     if !std::io::stdin().is_terminal() {
-        let message = format!("destroying {name} removes its data; nobody is there to be asked");
-        return Err(Failure::usage(message).hint("say --force"));
+        let message = format!("{what}; nobody is there to be asked");
+        return Err(Some(Failure::usage(message).hint("say --force")));
     }
-    eprint!("This removes {name} and all its data, for good. Type its name to go on: ");
+    eprint!("{question}");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
-    if read.is_err() || answer.trim() != name.as_str() {
-        return Err(Failure::failed(format!("{name} is left as it was")));
-    }
-    Ok(())
+    if read.is_ok() && answer.trim() == word { Ok(()) } else { Err(None) }
 }
 
 async fn logs(client: &Client, name: &Name, follow: bool, tail: Option<u32>) -> Result<(), Failure> {

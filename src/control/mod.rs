@@ -11,6 +11,7 @@ pub mod edge_status;
 mod explain;
 mod live_edge;
 mod metrics;
+mod orphans;
 mod placeholders;
 mod reconciler;
 mod remote;

@@ -8,6 +8,7 @@ mod engine;
 mod exec;
 mod networks;
 mod observe;
+mod orphans;
 mod spec;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::config::{Config, KindConfig, Plan};
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 pub use exec::{End, Program};
+pub use orphans::Object;
 pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 
 /// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.

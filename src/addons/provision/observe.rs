@@ -11,7 +11,7 @@ use super::{
     Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, kind, spec, volume_name,
 };
 use crate::addons::Addon;
-use crate::addons::lifecycle::{Container, Phase, Presence, Seen};
+use crate::addons::lifecycle::{Container, Desired, Phase, Presence, Seen};
 use crate::dialect::Name;
 
 impl Provisioner {
@@ -20,7 +20,8 @@ impl Provisioner {
         let docker = self.docker().await?;
         let container = self.container(&docker, addon).await?;
         // Only a container that is still to be made, or made anew, needs these.
-        let needed = matches!(container, Container::Missing | Container::Ours { made_ok: false, .. });
+        let needed = addon.life.desired != Desired::Destroyed
+            && matches!(container, Container::Missing | Container::Ours { made_ok: false, .. });
         Ok(Seen {
             secret: self.secrets().exists(&addon.name).map_err(file_failure)?,
             image: needed && self.has_image(&docker, &addon.image).await?,

@@ -201,8 +201,15 @@ pub enum Verb {
         protocol: Option<Protocol>,
     },
     /// Look whether this host has what Pierhead needs, and what to do where it has not
-    #[command(after_help = "Example: pierhead doctor")]
-    Doctor,
+    #[command(after_help = "Example: pierhead doctor --fix")]
+    Doctor {
+        /// Remove what belongs to no addon: containers, volumes with their data, secrets, networks
+        #[arg(long)]
+        fix: bool,
+        /// Do not ask before that
+        #[arg(long, requires = "fix")]
+        force: bool,
+    },
     /// Print a script that lets a shell complete what is typed
     #[command(after_help = "Example: pierhead completion bash >/etc/bash_completion.d/pierhead")]
     Completion {

@@ -117,6 +117,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(host::routes))
         .routes(routes!(host::explain))
         .routes(routes!(host::doctor))
+        .routes(routes!(host::fix))
         .routes(routes!(host::status))
         .routes(routes!(host::metrics))
 }

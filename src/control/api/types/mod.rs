@@ -246,6 +246,38 @@ impl Check {
 pub struct Doctor {
     /// What was looked at.
     pub checks: Vec<Check>,
+    /// What of Pierhead's is on this host and belongs to no addon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<OrphanView>,
+}
+
+/// Something that belongs to no addon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanView {
+    /// `container`, `volume`, `secret` or `network`.
+    pub what: String,
+    /// What it is called.
+    pub called: String,
+    /// The addon that it was made for; none for a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addon: Option<Name>,
+    /// Whether Pierhead can remove it.
+    pub can_be_fixed: bool,
+}
+
+/// Body of `POST /v1/doctor/fix`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixRequest {
+    /// Names of addons that there are not: whatever is left of them is removed, data included.
+    pub names: Vec<String>,
+}
+
+/// Answer of `POST /v1/doctor/fix`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FixView {
+    /// Those of which something is left. They are addons from now on, until they are destroyed.
+    pub taken_on: Vec<Name>,
 }
 
 /// Answer of `GET /v1/status`.

@@ -90,6 +90,8 @@ pub struct ControlConfig {
     pub metrics: Option<SocketAddr>,
     /// The largest file that `import` takes. It is kept in `data_dir` while it is read in.
     pub import_max: Size,
+    /// How many further logins (`bind`) an addon may have.
+    pub bindings_max: u32,
 }
 
 impl Default for ControlConfig {
@@ -100,6 +102,7 @@ impl Default for ControlConfig {
             group: None,
             metrics: None,
             import_max: Size::from_mib(100 << 10),
+            bindings_max: 32,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod apps;
 mod audit;
 mod events;
+mod logins;
 mod row;
 mod schema;
 
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 pub use self::apps::AttachError;
 pub use self::audit::AuditEntry;
 pub use self::events::Event;
+pub use self::logins::Written;
 use super::{Addon, now_ms};
 use crate::dialect::Name;
 
@@ -139,6 +141,7 @@ impl Store {
             let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
+            logins::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon))
         })
     }

@@ -1,6 +1,7 @@
 //! What can be typed: the verbs, their arguments and an example of each.
 
 mod apps;
+mod bindings;
 mod data;
 mod globals;
 
@@ -12,6 +13,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
+pub use self::bindings::BindingVerb;
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
 use crate::config::Millis;
@@ -80,6 +82,9 @@ pub enum Verb {
         /// The host in the URL [default: public_host of the configuration, or this host]
         #[arg(long)]
         host: Option<String>,
+        /// The URL of a further login, by what stands behind the dot [default: the application's login]
+        #[arg(long)]
+        role: Option<String>,
     },
     /// Wait until an addon is ready or stopped, whichever is wanted
     #[command(
@@ -152,6 +157,9 @@ pub enum Verb {
     /// What to do with apps.
     #[command(flatten)]
     App(AppVerb),
+    /// What to do with logins.
+    #[command(flatten)]
+    Binding(BindingVerb),
     /// Remove an addon and its data, for good
     #[command(after_help = "Example: pierhead destroy blog --force")]
     Destroy {

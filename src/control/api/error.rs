@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::{ErrorBody, ErrorView};
+use crate::addons::logins::Role;
 use crate::addons::store::StoreError;
 use crate::dialect::Name;
 
@@ -47,9 +48,16 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead apps` shows what there is")
     }
 
+    /// 404: the addon has no such login.
+    pub fn no_binding(name: &Name, role: &Role) -> Self {
+        let message = format!("{name} has no login {name}.{}", role.as_str());
+        let hint = format!("`pierhead bindings {name}` shows what there is");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+
     /// 404: there is no such path.
     pub fn no_path(path: &str) -> Self {
-        let hint = "see /v1/addons, /v1/apps, /v1/audit, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
+        let hint = "see /v1/addons, /v1/apps, /v1/audit, /v1/bindings, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
         Self::new(StatusCode::NOT_FOUND, "no_such_path", format!("there is nothing at {path}"), hint)
     }
 

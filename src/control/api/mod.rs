@@ -7,6 +7,8 @@
 mod addons;
 mod apps;
 pub mod audit;
+mod binding_errors;
+mod bindings;
 mod data;
 mod error;
 mod events;
@@ -29,6 +31,7 @@ use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
+use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
 use crate::dialect::Name;
@@ -52,6 +55,8 @@ pub struct Api {
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
     pub archives: Archives,
+    /// Carries out what the rows of logins say.
+    pub(in crate::control) credentials: Arc<Credentials>,
     /// The Docker engine.
     pub engine: Arc<Engine>,
     /// Keeps the routes true to what runs there.
@@ -76,6 +81,11 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/addons/{name}/export", get(data::export))
         .route("/v1/addons/{name}/import", post(data::import))
         .route("/v1/addons/{name}/logs", get(logs::logs))
+        .route("/v1/addons/{name}/bindings", get(bindings::list).post(bindings::bind))
+        .route("/v1/addons/{name}/bindings/{role}", delete(bindings::unbind))
+        .route("/v1/addons/{name}/bindings/{role}/url", get(bindings::url))
+        .route("/v1/addons/{name}/rotate", post(bindings::rotate))
+        .route("/v1/bindings", get(bindings::all))
         .route("/v1/apps", get(apps::list))
         .route("/v1/apps/{app}", get(apps::info))
         .route("/v1/apps/{app}/attachments", post(apps::attach))

@@ -3,12 +3,10 @@
 //! A debug build with `PIERHEAD_CRASH_AT=before:ensure-volume` says so on stderr and stops its control thread there,
 //! for ever; the test then sends SIGKILL. A release build has none of this.
 
-use super::lifecycle::Action;
-
-/// The place right `before` or `after` an action.
+/// The place right `before` or `after` a step of this name.
 #[cfg(debug_assertions)]
-pub(super) fn point(when: &str, action: &Action) {
-    let here = format!("{when}:{}", action.as_str());
+pub(crate) fn point(when: &str, step: &str) {
+    let here = format!("{when}:{step}");
     if std::env::var("PIERHEAD_CRASH_AT").is_ok_and(|point| point == here) {
         eprintln!("pierhead: stopped at {here}, as PIERHEAD_CRASH_AT says");
         loop {
@@ -17,6 +15,6 @@ pub(super) fn point(when: &str, action: &Action) {
     }
 }
 
-/// The place right `before` or `after` an action: nothing in a release build.
+/// The place right `before` or `after` a step: nothing in a release build.
 #[cfg(not(debug_assertions))]
-pub(super) fn point(_when: &str, _action: &Action) {}
+pub(crate) fn point(_when: &str, _step: &str) {}

@@ -7,6 +7,7 @@
 mod apps;
 mod args;
 mod backup;
+mod bindings;
 mod client;
 mod connect;
 mod data;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::Failure;
 use super::backup::Manifest;
 use crate::control::api::types::{
-    AddonView, AttachmentView, AuditView, Check, CheckStatus, Connections, EventView, OperationView,
-    RouteView, TokenView,
+    AddonView, AttachmentView, AuditView, BindingView, Check, CheckStatus, Connections, EventView,
+    OperationView, RouteView, TokenView,
 };
 
 /// Prints a line, or several.
@@ -65,6 +65,7 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         ("wanted", addon.desired.clone()),
     ];
     rows.extend(addon.reason.clone().map(|reason| ("reason", reason)));
+    rows.extend(addon.warning.clone().map(|warning| ("warning", warning)));
     rows.extend([
         ("plan", addon.plan.to_string()),
         ("image", addon.image.clone()),
@@ -90,6 +91,27 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
             attachment.app.to_string(),
             attachment.variable.clone(),
             attachment.addon.to_string(),
+        ]);
+    }
+    print(table)
+}
+
+/// Logins, one a line.
+pub fn bindings(bindings: &[BindingView]) -> Result<(), Failure> {
+    let mut table = table(&["LOGIN", "ACCESS", "STATE", "ACTIVE", "TOTAL", "LAST USED", "NOTE"]);
+    for binding in bindings {
+        let until = binding
+            .old_until
+            .as_ref()
+            .map(|until| format!("the old password is let in until {}", to_the_second(until)));
+        table.add_row([
+            binding.login.clone(),
+            binding.access.to_string(),
+            binding.state.clone(),
+            binding.connections.active.to_string(),
+            binding.connections.total.to_string(),
+            binding.connections.last_used.as_deref().map(to_the_second).unwrap_or_default(),
+            binding.reason.clone().or(until).unwrap_or_default(),
         ]);
     }
     print(table)

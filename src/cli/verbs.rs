@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, connect, data, events, show, tokens};
+use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, show, tokens};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, SetRequest,
@@ -26,7 +26,9 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::List => list(client, json).await?,
         Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
-        Verb::Url { name, host } => show_url(&url(client, &name, host.as_deref()).await?, json)?,
+        Verb::Url { name, host, role } => {
+            show_url(&url(client, &name, role.as_deref(), host.as_deref()).await?, json)?;
+        }
         Verb::Wait { name, timeout } => settle(client, &name, timeout, json).await?,
         Verb::Start(change) => want(client, &change.name, "/start", change.wait, json).await?,
         Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
@@ -43,6 +45,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Token(verb) => tokens::run(client, verb, json).await?,
         Verb::Audit { tail } => audit(client, tail, json).await?,
         Verb::App(verb) => apps::run(client, verb, json).await?,
+        Verb::Binding(verb) => bindings::run(client, verb, json).await?,
         Verb::Routes => routes(client, json).await?,
         Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
         Verb::Serve | Verb::Doctor { .. } | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
@@ -67,7 +70,7 @@ async fn create(
         return Ok(());
     }
     until_settled(client, name, timeout).await?;
-    show_url(&url(client, name, None).await?, json)
+    show_url(&url(client, name, None, None).await?, json)
 }
 
 async fn list(client: &Client, json: bool) -> Result<(), Failure> {
@@ -109,9 +112,15 @@ fn warn_if_stale(since: Option<&str>) {
     }
 }
 
-async fn url(client: &Client, name: &Name, host: Option<&str>) -> Result<UrlView, Failure> {
+async fn url(
+    client: &Client,
+    name: &Name,
+    role: Option<&str>,
+    host: Option<&str>,
+) -> Result<UrlView, Failure> {
     let query = host.map(|host| format!("?host={}", escaped(host))).unwrap_or_default();
-    client.get(&path(name, &format!("/url{query}"))).await
+    let of = role.map(|role| format!("/bindings/{}", escaped(role))).unwrap_or_default();
+    client.get(&path(name, &format!("{of}/url{query}"))).await
 }
 
 fn show_url(url: &UrlView, json: bool) -> Result<(), Failure> {

@@ -92,6 +92,8 @@ pub struct ControlConfig {
     pub import_max: Size,
     /// The API over TCP, in TLS and for those who have a token; none serves it on the socket only.
     pub tcp: Option<TcpApiConfig>,
+    /// How many further logins (`bind`) an addon may have.
+    pub bindings_max: u32,
 }
 
 impl Default for ControlConfig {
@@ -103,6 +105,7 @@ impl Default for ControlConfig {
             metrics: None,
             import_max: Size::from_mib(100 << 10),
             tcp: None,
+            bindings_max: 32,
         }
     }
 }

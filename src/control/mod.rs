@@ -5,11 +5,13 @@
 
 mod access;
 pub mod api;
+mod credentials;
 mod docker_events;
 pub mod doctor;
 pub mod edge_status;
 mod explain;
 mod live_edge;
+mod login_counts;
 mod metrics;
 mod orphans;
 mod placeholders;
@@ -35,6 +37,7 @@ use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
 use crate::sys::NetNamespace;
 use api::Api;
+use credentials::Credentials;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
 use placeholders::Placeholders;
@@ -156,6 +159,7 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
+    tokio::spawn(Arc::clone(&api.credentials).run());
     tokio::spawn(async move { watch.run().await });
     let router = api::router(api);
     if let Some(remote) = remote {
@@ -178,13 +182,19 @@ fn build(parts: Parts) -> io::Result<Built> {
         let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
         Arc::new(move |kind| edge_status::login_address(&*edge, &config, kind))
     };
-    let provisioner =
-        Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));
+    let provisioner = Arc::new(Provisioner::new(
+        Arc::clone(&engine),
+        Arc::clone(&config),
+        Arc::clone(&store),
+        login_address,
+    ));
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
     let placeholders = Placeholders::new(Arc::clone(&book));
     let enter_namespaces = enter_namespaces(config.docker.reach)?;
     let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
     let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
+    let credentials =
+        Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
     let archives = Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes());
     let started_at = jiff::Timestamp::now();
     let api = Arc::new(Api {
@@ -193,6 +203,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         reconciler,
         provisioner,
         archives,
+        credentials,
         engine,
         watch,
         table,

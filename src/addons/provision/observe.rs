@@ -86,9 +86,10 @@ impl Provisioner {
         };
         let limits_ok = wanted.zip(found.host_config.as_ref());
         let limits_ok = limits_ok.is_none_or(|((.., plan), found)| spec::has_limits(found, plan));
-        let made_ok = wanted
-            .zip(found.config.as_ref())
-            .is_none_or(|((kind, config, plan), found)| spec::is_made_so(found, addon, kind, config, plan));
+        let made_ok = wanted.zip(found.config.as_ref()).is_none_or(|((kind, config, plan), found)| {
+            let superuser = self.superuser(addon, kind);
+            spec::is_made_so(found, addon, kind, config, plan, superuser.as_ref())
+        });
         let state = found.state.unwrap_or_default();
         Ok(Container::Ours {
             id,

@@ -7,6 +7,7 @@ mod answers;
 mod apps;
 mod audit;
 mod events;
+mod logins;
 pub mod operation;
 mod row;
 mod schema;
@@ -25,6 +26,7 @@ pub use self::answers::{Kept, KeptAnswer};
 pub use self::apps::AttachError;
 pub use self::audit::AuditEntry;
 pub use self::events::Event;
+pub use self::logins::Written;
 pub use self::tokens::TokenRow;
 use super::{Addon, now_ms};
 use crate::dialect::Name;
@@ -140,6 +142,7 @@ impl Store {
             let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
+            logins::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)
         })
     }

@@ -92,6 +92,20 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE audit ADD COLUMN address TEXT;
     CREATE INDEX audit_of_operation ON audit (operation);
     ",
+    "
+    CREATE TABLE logins (
+        addon        TEXT NOT NULL,
+        role         TEXT NOT NULL,     -- behind the dot; empty for the application's own login
+        rights       TEXT NOT NULL,     -- owner, read-write, read-only
+        phase        TEXT NOT NULL,     -- making, ready, rotating, grace, ending, removing
+        number       INTEGER NOT NULL,  -- rotating: the grace in milliseconds; grace: when it ends
+        second       INTEGER NOT NULL,  -- 1 if the engine knows it by its second name
+        end_sessions INTEGER NOT NULL,  -- 1 if sessions end with the old password
+        reason       TEXT,              -- why the present step is tried again
+        created_at   INTEGER NOT NULL,
+        PRIMARY KEY (addon, role)
+    ) STRICT;
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

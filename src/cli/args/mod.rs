@@ -1,6 +1,7 @@
 //! What can be typed: the verbs, their arguments and an example of each.
 
 mod apps;
+mod bindings;
 mod data;
 mod globals;
 mod tokens;
@@ -13,6 +14,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
+pub use self::bindings::BindingVerb;
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
 pub use self::tokens::{Role as TokenRole, TokenVerb};
@@ -85,6 +87,9 @@ pub enum Verb {
         /// The host in the URL [default: public_host of the configuration, or this host]
         #[arg(long)]
         host: Option<String>,
+        /// The URL of a further login, by what stands behind the dot [default: the application's login]
+        #[arg(long)]
+        role: Option<String>,
     },
     /// Wait until an addon is ready or stopped, whichever is wanted
     #[command(
@@ -157,6 +162,9 @@ pub enum Verb {
     /// What to do with apps.
     #[command(flatten)]
     App(AppVerb),
+    /// What to do with logins.
+    #[command(flatten)]
+    Binding(BindingVerb),
     /// Remove an addon and its data, for good
     #[command(after_help = "Example: pierhead destroy blog --force")]
     Destroy {

@@ -15,6 +15,7 @@ use super::types::{AddonList, AddonView, Connections, CreateRequest, SetRequest,
 use super::{Api, ApiError, parse_body, parse_name, parse_named, rfc3339};
 use crate::addons::kinds::{self, Access, Kind};
 use crate::addons::lifecycle::{Desired, Failure, Life};
+use crate::addons::logins::Role;
 use crate::addons::store::StoreError;
 use crate::addons::{Addon, now_ms, random_name};
 use crate::config::KindConfig;
@@ -177,7 +178,7 @@ pub async fn url(
     Path(name): Path<String>,
     Query(query): Query<UrlQuery>,
 ) -> Answer<UrlView> {
-    Ok(Json(api.url_view(&api.addon(&name)?, query.host.as_deref())?))
+    Ok(Json(api.url_view(&api.addon(&name)?, &Role::Application, query.host.as_deref())?))
 }
 
 impl Api {
@@ -188,20 +189,30 @@ impl Api {
     }
 
     /// How an application reaches an addon, at this host or the configured one.
-    pub(super) fn url_view(&self, addon: &Addon, host: Option<&str>) -> Result<UrlView, ApiError> {
+    pub(super) fn url_view(
+        &self,
+        addon: &Addon,
+        role: &Role,
+        host: Option<&str>,
+    ) -> Result<UrlView, ApiError> {
         let name = &addon.name;
-        let password = self.provisioner.secrets().read(name).map_err(|error| {
-            let message = format!("{name} has no password yet: {error}");
+        let logins = self.store.logins(name)?;
+        let login = logins
+            .iter()
+            .find(|login| login.role == *role)
+            .ok_or_else(|| ApiError::no_binding(name, role))?;
+        let (kind, _) = self.kind(addon.kind.as_str())?;
+        let (login, password) = self.provisioner.current(kind, login).map_err(|_| {
+            let message = format!("{name} has no password yet");
             ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
         })?;
-        let (kind, _) = self.kind(addon.kind.as_str())?;
         let edge = self.login_address(kind).ok_or_else(|| {
             let message = format!("the edge does not listen for {}", addon.protocol);
             ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
         })?;
         let host = host.map(str::to_owned).or_else(|| self.config.public_host.clone());
         let host = host.unwrap_or_else(|| edge.ip().to_string());
-        let access = Access { name, password: &password, host: &host, port: edge.port() };
+        let access = Access { name, login: &login, password: &password, host: &host, port: edge.port() };
         Ok(UrlView {
             url: kind.url(&access),
             variable: kind.variable().to_owned(),
@@ -211,6 +222,7 @@ impl Api {
             host: host.clone(),
             port: edge.port(),
             name: name.clone(),
+            login: login.clone(),
             password: password.expose().to_owned(),
             container: addon.container_id.clone(),
         })
@@ -300,10 +312,28 @@ impl Api {
             archive: kinds::find(addon.kind.as_str())
                 .and_then(|kind| kind.archive(&addon.name))
                 .map(|archive| archive.extension.to_owned()),
+            warning: self.warning(addon),
             connections: Connections { active: active.unwrap_or(0), max },
             created_at: rfc3339(addon.created_at),
             updated_at: rfc3339(addon.updated_at),
         }
+    }
+}
+
+impl Api {
+    /// What somebody should know who looks at an addon.
+    fn warning(&self, addon: &Addon) -> Option<String> {
+        let is_postgres = addon.protocol == crate::dialect::Protocol::Postgres;
+        let what = if is_postgres {
+            "its login is a superuser, and there can be no others"
+        } else {
+            "it can have no further logins"
+        };
+        let how = format!(
+            "it was made before Pierhead had a user of its own in the engine; `pierhead clone {} NEW` makes one that has",
+            addon.name
+        );
+        self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"))
     }
 }
 

@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable};
 use super::{Api, ApiError, addons::UrlQuery, parse_body, parse_named};
 use crate::addons::apps::{Attachment, Prefix};
+use crate::addons::logins::Role;
 use crate::addons::store::AttachError;
 use crate::control::access::Deed;
 use crate::dialect::Name;
@@ -102,7 +103,8 @@ pub async fn env(
     let app = parse_app(&app)?;
     let mut variables = vec![];
     for attachment in api.attachments_of(&app)? {
-        let url = api.url_view(&api.addon(attachment.addon.as_str())?, query.host.as_deref())?;
+        let url =
+            api.url_view(&api.addon(attachment.addon.as_str())?, &Role::Application, query.host.as_deref())?;
         let Attachment { variable, addon, .. } = attachment;
         variables.push(Variable { name: variable, value: url.url, addon });
     }

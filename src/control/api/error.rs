@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::{ErrorBody, ErrorView};
+use crate::addons::logins::Role;
 use crate::addons::store::StoreError;
 use crate::dialect::Name;
 
@@ -68,6 +69,13 @@ impl ApiError {
     pub fn no_operation(id: &str) -> Self {
         let message = format!("nothing is known of an operation {id:?}: there is none, or it is long ago");
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead audit` shows the latest")
+    }
+
+    /// 404: the addon has no such login.
+    pub fn no_binding(name: &Name, role: &Role) -> Self {
+        let message = format!("{name} has no login {name}.{}", role.as_str());
+        let hint = format!("`pierhead bindings {name}` shows what there is");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
     }
 
     /// 404: there is no such path.

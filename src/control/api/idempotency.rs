@@ -31,6 +31,10 @@ pub async fn once(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
     let Some(key) = request.headers().get(KEY).filter(|_| is_change).cloned() else {
         return next.run(request).await;
     };
+    if request.uri().path() == TOKENS {
+        let message = "a token is told once and kept nowhere, so its answer cannot be given again";
+        return ApiError::invalid("no_key", message, "send it without an Idempotency-Key").into_response();
+    }
     let Some(caller) = request.extensions().get::<Caller>().map(Caller::key) else {
         return ApiError::no_token("nobody is known to have sent this").into_response();
     };
@@ -142,4 +146,5 @@ impl Drop for Entered<'_> {
     }
 }
 
+const TOKENS: &str = "/v1/tokens";
 const KEY_LEN_MAX: usize = 255;

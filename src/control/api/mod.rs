@@ -7,6 +7,8 @@
 mod addons;
 mod apps;
 mod audit;
+mod binding_errors;
+mod bindings;
 pub mod caller;
 mod data;
 mod entrance;
@@ -37,6 +39,7 @@ use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
+use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
 use crate::dialect::Name;
@@ -60,6 +63,8 @@ pub struct Api {
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
     pub archives: Archives,
+    /// Carries out what the rows of logins say.
+    pub(in crate::control) credentials: Arc<Credentials>,
     /// The Docker engine.
     pub engine: Arc<Engine>,
     /// Keeps the routes true to what runs there.
@@ -103,6 +108,11 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(data::export))
         .routes(routes!(data::import))
         .routes(routes!(logs::logs))
+        .routes(routes!(bindings::list, bindings::bind))
+        .routes(routes!(bindings::unbind))
+        .routes(routes!(bindings::url))
+        .routes(routes!(bindings::rotate))
+        .routes(routes!(bindings::all))
         .routes(routes!(apps::list))
         .routes(routes!(apps::info))
         .routes(routes!(apps::attach))

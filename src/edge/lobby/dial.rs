@@ -21,6 +21,8 @@ pub(super) struct Wanted<'a> {
     /// What the client speaks.
     pub(super) protocol: Protocol,
     pub(super) name: &'a Name,
+    /// What stands behind the dot of the login.
+    pub(super) role: Option<&'a str>,
     pub(super) by: By,
 }
 
@@ -78,7 +80,10 @@ impl Lobby {
                 return Err(Some(Refusal::of(name, Reason::TooManyConnections, detail)));
             };
             let error = match self.dial(&upstream, opening, surplus, deadline).await {
-                Ok(backend) if self.still_leads_to(&route) => return Ok(Opened { route, open, backend }),
+                Ok(backend) if self.still_leads_to(&route) => {
+                    let open = open.with_role(wanted.role);
+                    return Ok(Opened { route, open, backend });
+                }
                 // The container was replaced in the meantime, and its address may be another's by now.
                 Ok(_) => continue,
                 Err(DialError::Io(error)) => error,

@@ -133,7 +133,7 @@ impl Lobby {
         let identify = at.elapsed();
         self.counters.of(protocol).identify.add(identify);
         let Identified { login, by, mut opening, watch } = identified;
-        let wanted = Wanted { protocol, name: &login.name, by };
+        let wanted = Wanted { protocol, name: &login.name, role: login.role.as_deref(), by };
         let Opened { route, open, backend } = match self.open(&client, wanted, &mut opening, &input).await {
             Ok(opened) => opened,
             Err(Some(refusal)) => {

@@ -1,10 +1,12 @@
 //! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
 
 mod apps;
+mod bindings;
 mod history;
 mod tokens;
 
 pub use apps::*;
+pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
 pub use tokens::*;
@@ -80,6 +82,9 @@ pub struct AddonView {
     /// What the name of an exported file ends with; none if its data cannot be exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// What somebody should know about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Its connections through the edge.
     pub connections: Connections,
     /// RFC 3339, UTC.
@@ -128,8 +133,10 @@ pub struct UrlView {
     pub host: String,
     /// Port of the edge.
     pub port: u16,
-    /// User and database.
+    /// The addon, and its database.
     pub name: Name,
+    /// The user.
+    pub login: String,
     /// The password.
     pub password: String,
     /// The engine's client program, as it would connect to `host`; none if it has none that could be given the password.

@@ -130,7 +130,8 @@ impl Credentials {
 
     /// Does what is due for one addon. `true` if something is left that cannot be done now.
     async fn all_steps(&self, name: &Name) -> Result<bool, StoreError> {
-        let Some(addon) = self.store.addon(name)? else { return Ok(false) };
+        // Its rows go with it, so that there should be none.
+        let Some(addon) = self.store.addon(name)? else { return Ok(true) };
         let (State::Ready, Some(container)) = (addon.life.state, addon.container_id.clone()) else {
             return Ok(true);
         };

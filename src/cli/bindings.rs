@@ -12,7 +12,8 @@ pub async fn run(client: &Client, verb: BindingVerb, json: bool) -> Result<(), F
     match verb {
         BindingVerb::Bind { name, role, access } => {
             let request = BindRequest { role, access };
-            let bound: BoundView = client.send(&format!("/v1/addons/{name}/bindings"), &request).await?;
+            let bound: BoundView =
+                client.send_and_wait(&format!("/v1/addons/{name}/bindings"), &request).await?;
             if json { show::json(&bound) } else { show::line(&bound.url.url) }
         }
         BindingVerb::Unbind { name, role } => unbind(client, &name, &role, json).await,
@@ -39,7 +40,7 @@ async fn unbind(client: &Client, name: &Name, role: &str, json: bool) -> Result<
 
 /// The URL is for programs, so it is alone on stdout.
 async fn rotate(client: &Client, name: &Name, request: &RotateRequest, json: bool) -> Result<(), Failure> {
-    let bound: BoundView = client.send(&format!("/v1/addons/{name}/rotate"), request).await?;
+    let bound: BoundView = client.send_and_wait(&format!("/v1/addons/{name}/rotate"), request).await?;
     if json {
         return show::json(&bound);
     }

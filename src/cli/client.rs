@@ -44,6 +44,16 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// The same where the answer comes only once an engine has done something, which may take minutes.
+    pub async fn send_and_wait<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
+        self.ask_for(Method::POST, path, body.into(), TIMEOUT_OF_ENGINES).await
+    }
+
     /// `PATCH`.
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
@@ -73,13 +83,23 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        self.ask_for(method, path, body, TIMEOUT).await
+    }
+
+    async fn ask_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<T, Failure> {
         let work = async {
             let answer = checked(self.request(method, path, Full::new(body)).await?).await?;
             let bytes = answer.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
             serde_json::from_slice(&bytes).map_err(|error| broken(&error))
         };
-        let late = || Failure::timed_out(format!("pierhead did not answer within {TIMEOUT:?}"));
-        tokio::time::timeout(TIMEOUT, work).await.map_err(|_| late())?
+        let late = || Failure::timed_out(format!("pierhead did not answer within {timeout:?}"));
+        tokio::time::timeout(timeout, work).await.map_err(|_| late())?
     }
 
     async fn request<B>(&self, method: Method, path: &str, body: B) -> Result<Response<Incoming>, Failure>
@@ -126,3 +146,5 @@ fn broken(error: &dyn std::error::Error) -> Failure {
 
 /// For answers that come at once. Creating an addon is one of them: waiting for it is done by asking again.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the server waits for an engine.
+const TIMEOUT_OF_ENGINES: Duration = Duration::from_secs(180);

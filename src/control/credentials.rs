@@ -292,7 +292,7 @@ fn store_failure(error: StoreError) -> Failure {
 }
 
 /// How long a request waits for a login; the CLI waits a little longer for the answer.
-const WAIT_MAX: Duration = Duration::from_secs(25);
+const WAIT_MAX: Duration = Duration::from_secs(150);
 /// How long nothing is tried for an addon after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long nothing is looked for at the most.

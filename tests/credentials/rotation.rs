@@ -60,7 +60,7 @@ fn no_login_fails(kind: &'static str, logins_min: u64) {
     for round in 0..2 {
         let mut clients = Clients::start(&stage);
         std::thread::sleep(Duration::from_secs(2));
-        let url = stage.pierhead.ok(&["rotate", &stage.name, "--grace", "12s"]).trim().to_owned();
+        let url = stage.pierhead.ok(&["rotate", &stage.name, "--grace", "25s"]).trim().to_owned();
         assert_eq!(stage.url(), url);
         assert!(!urls.contains(&url));
         urls.push(url);

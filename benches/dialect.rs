@@ -9,7 +9,9 @@ use pierhead::dialect::mongodb::FirstMessage;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
 use pierhead::dialect::redis::FirstCommands;
 use pierhead::dialect::tls::{self, StartTls};
-use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Protocols, Reason, Refusal, Speaks, Step, mysql, nats};
+use pierhead::dialect::{
+    Dialect, HandshakeStep, Name, Opening, Protocols, Reason, Refusal, Speaks, Step, mysql, nats,
+};
 
 pub(crate) const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
 const ASYNCPG: &[u8] = include_bytes!("../tests/corpus/postgres/asyncpg-0.32.bin");

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn the_end_of_a_line_is_found_wherever_it_is_cut() {
         let mut end = LineEnd::default();
-        assert_eq!([&b""[..], b"a", b"ab", b"ab\nc\n"].map(|input| end.find(input)), [None, None, None, Some(2)]);
+        assert_eq!(
+            [&b""[..], b"a", b"ab", b"ab\nc\n"].map(|input| end.find(input)),
+            [None, None, None, Some(2)]
+        );
         assert_eq!([&b"c"[..], b"c\n", b"\n"].map(|input| end.find(input)), [None, Some(1), Some(0)]);
     }
 

@@ -2,6 +2,8 @@
 //! the cuts are input like the bytes, looks at a part of it that the input picks: so each part meets each kind of stream, and
 //! an execution costs what a few connections cost.
 
+#![allow(unexpected_cfgs, reason = "`fuzzing` is set by fuzz/run")]
+
 use crate::cuts::everywhere;
 use crate::dialect::Reason;
 

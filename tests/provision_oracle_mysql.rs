@@ -71,7 +71,7 @@ fn drivers_see_what_they_see_directly(name: &str, password: &str, port: u16, off
         };
         let (through, directly) = (cases("127.0.0.1", port), cases(address, 3306));
         for case in ["login", "parameter", "result", "rows", "prepared", "crowd", "change_user", "wrong"] {
-            assert_eq!(through[case], directly[case], "{driver}, {case}");
+            assert_eq!(from_anywhere(&through[case]), from_anywhere(&directly[case]), "{driver}, {case}");
         }
         assert_eq!(through["login"], json!({"ok": format!("{name}@%")}), "{driver}");
         assert_eq!(through["crowd"], json!({"ok": 50}), "{driver}");
@@ -87,6 +87,14 @@ fn drivers_see_what_they_see_directly(name: &str, password: &str, port: u16, off
             assert_eq!(through["wrong"]["code"], 1045, "{driver}: {through}");
         }
     }
+}
+
+/// What was seen, without the address that the server saw the client at.
+fn from_anywhere(seen: &Value) -> String {
+    let text = seen.to_string();
+    let Some((before, behind)) = text.split_once("'@'") else { return text };
+    let behind = behind.split_once('\'').map_or(behind, |(_, behind)| behind);
+    format!("{before}'@'...'{behind}")
 }
 
 /// What a driver sees, as its script in tests/clients prints it.

@@ -8,7 +8,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use pierhead::dialect::mongodb::FirstMessage;
 use pierhead::dialect::postgres::{KeyWatch, Startup, Watched};
 use pierhead::dialect::redis::FirstCommands;
-use pierhead::dialect::{Dialect, HandshakeStep, Name, Opening, Reason, Refusal, Speaks, Step, mysql, nats};
+use pierhead::dialect::tls::{self, StartTls};
+use pierhead::dialect::{
+    Dialect, HandshakeStep, Name, Opening, Protocols, Reason, Refusal, Speaks, Step, mysql, nats,
+};
 
 pub(crate) const PSQL: &[u8] = include_bytes!("../tests/corpus/postgres/psql-15.bin");
 const ASYNCPG: &[u8] = include_bytes!("../tests/corpus/postgres/asyncpg-0.32.bin");
@@ -25,9 +28,11 @@ pub(crate) const PAHO_5: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v
 const PAHO_WILL: &[u8] = include_bytes!("../tests/corpus/mqtt/paho-2.2-v311-will.bin");
 pub(crate) const PIKA: &[u8] = include_bytes!("../tests/corpus/amqp/pika-1.4.bin");
 const PY_AMQP: &[u8] = include_bytes!("../tests/corpus/amqp/py-amqp-5.4-amqplain.bin");
-const RHEA: &[u8] = include_bytes!("../tests/corpus/amqp/rhea-3.0.bin");
+pub(crate) const RHEA: &[u8] = include_bytes!("../tests/corpus/amqp/rhea-3.0.bin");
 const RABBITMQ_START: &[u8] = include_bytes!("../tests/corpus/amqp/server-3.10.start.bin");
 pub(crate) const BMEMCACHED: &[u8] = include_bytes!("../tests/corpus/memcached/bmemcached-0.33.bin");
+pub(crate) const OPENSSL: &[u8] = include_bytes!("../tests/corpus/tls/openssl-3.0.bin");
+const RUSTLS: &[u8] = include_bytes!("../tests/corpus/tls/rustls-0.23.bin");
 pub(crate) const SSL_REQUEST_LEN: usize = 8;
 
 pub(crate) const REDIS_CLI: &[u8] = include_bytes!("../tests/corpus/redis/redis-cli-7.0.bin");
@@ -223,5 +228,23 @@ fn mongodb(c: &mut Criterion) {
     c.bench_function("mongodb/refuse/starting", |b| b.iter(|| dialect.refuse(black_box(&refusal))));
 }
 
-criterion_group!(benches, startup, refusal, key_watch, mysql, redis, brokers, mongodb);
+/// A ClientHello at a listener of TLS, and inside PostgreSQL behind its request.
+fn client_hello(c: &mut Criterion) {
+    let named = any_host();
+    let mut group = c.benchmark_group("tls/identify");
+    group.bench_function("openssl", |b| b.iter(|| first_words(&named, OPENSSL)));
+    group.bench_function("rustls_post_quantum", |b| b.iter(|| first_words(&named, RUSTLS)));
+    let (request, _) = PSQL.split_at(SSL_REQUEST_LEN);
+    group.bench_function("postgres_ssl_request", |b| {
+        b.iter(|| identify(Startup::offering(&StartTls::Passthrough(None)), &[request, OPENSSL]));
+    });
+    group.finish();
+}
+
+/// A `tls` listener that takes any zone.
+pub(crate) fn any_host() -> Speaks {
+    Speaks::Tls(tls::Settings { zone: None, among: Protocols::named() })
+}
+
+criterion_group!(benches, startup, refusal, key_watch, mysql, redis, brokers, mongodb, client_hello);
 criterion_main!(benches);

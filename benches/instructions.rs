@@ -72,9 +72,16 @@ fn operations() -> Vec<Entry> {
         ("amqp: greeting and Start-Ok", || {
             Box::new(|| drop(dialect::first_words(&Speaks::Amqp, dialect::PIKA)))
         }),
+        ("amqp 1.0: header and SASL PLAIN", || {
+            Box::new(|| drop(dialect::first_words(&Speaks::Amqp, dialect::RHEA)))
+        }),
         ("mqtt: CONNECT", || Box::new(|| drop(dialect::first_words(&Speaks::Mqtt, dialect::PAHO_5)))),
         ("memcached: SASL PLAIN", || {
             Box::new(|| drop(dialect::first_words(&Speaks::Memcached, dialect::BMEMCACHED)))
+        }),
+        ("tls: ClientHello", || {
+            let named = dialect::any_host();
+            Box::new(move || drop(dialect::first_words(&named, dialect::OPENSSL)))
         }),
         ("route look-up, hit", || lookup(0..routes::ROUTES)),
         ("route look-up, miss", || lookup(routes::ROUTES..2 * routes::ROUTES)),

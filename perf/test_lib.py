@@ -56,6 +56,12 @@ class Parsers(unittest.TestCase):
             with self.assertRaises(process.Failed):
                 loads.pgbench_work(broken)
 
+    def test_mariadb_slap(self):
+        self.assertEqual(loads.slap_seconds(",mixed,1.250,1.250,1.250,10,200\n"), 1.25)
+        for broken in ("", "mariadb-slap: Error when connecting to server: Access denied\n", ",mixed,0.000,0.000,0.000,10,200\n"):
+            with self.assertRaises(process.Failed):
+                loads.slap_seconds(broken)
+
     def test_iperf(self):
         out = json.dumps({"end": {"sum_received": {"bytes": 1 << 31, "bits_per_second": 8e9}}})
         work = loads.iperf_work(out)

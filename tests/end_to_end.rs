@@ -25,6 +25,7 @@ mod end_to_end {
     mod memcached;
     mod mongodb;
     mod mongodb_engine;
+    mod mongodb_tls;
     mod mqtt;
     mod mqtt_tls;
     mod mysql;

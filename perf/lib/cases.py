@@ -4,7 +4,7 @@ import fnmatch
 from dataclasses import dataclass, field
 
 from .idle import Idle
-from .loads import Copy, Iperf, Load, Pgbench, Redis
+from .loads import Copy, Iperf, Load, Pgbench, Redis, Slap
 
 PEERS = ("haproxy", "nginx")
 BASE = ("direct", *PEERS, "pierhead")
@@ -89,6 +89,8 @@ def all_cases(quick):
               quick=True),
         pgbench("connect-pgbench", "connect-SELECT-close, pgbench -C, 10 clients", Pgbench(10, reconnect=True), WITH_BOTH,
                 "conn/s", "conn", quick=True),
+        Case("connect-mysql", "connect-SELECT-close, mariadb-slap --detach=1, 10 clients", "mysql", "conn/s", "conn", Slap(10),
+             BASE, seconds=2, only_named=True),
     ]
 
 

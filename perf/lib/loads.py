@@ -135,6 +135,38 @@ def read_latencies(paths):
 
 
 @dataclass
+class Slap(Load):
+    """mariadb-slap: each client logs in, asks for one value and closes, again and again."""
+
+    clients: int
+
+    def warm_up(self, engine, address):
+        return self.run(engine, address, 500).metrics["throughput"]
+
+    def measure(self, engine, address, plan, seconds):
+        return self.run(engine, address, int(plan * seconds))
+
+    def run(self, engine, address, connections):
+        each = max(1, connections // self.clients)
+        before = probe.mysql(engine.address, engine.name, PASSWORD)
+        out = run([*probe.mysql_client("mariadb-slap", address, engine.name, PASSWORD), f"--create-schema={engine.name}", "--no-drop",
+                   "--query=SELECT 1", f"--concurrency={self.clients}", f"--number-of-queries={each * self.clients}",
+                   "--detach=1", "--csv"], SLACK_S + connections / 100, cpus=self.cpus)
+        done = probe.mysql(engine.address, engine.name, PASSWORD) - before
+        if done < each * self.clients:
+            raise Failed(f"of {each * self.clients} connections the engine saw {done}")
+        return Work(each * self.clients, {"throughput": each * self.clients / slap_seconds(out)})
+
+
+def slap_seconds(out):
+    """The CSV of mariadb-slap: engine, load, then the average, least and most seconds, clients, queries of each."""
+    fields = out.strip().split(",")
+    if len(fields) < 5 or not float(fields[2]):
+        raise Failed(f"mariadb-slap printed no result: {last_words(out)}")
+    return float(fields[2])
+
+
+@dataclass
 class Iperf(Load):
     """iperf3: a stream of bytes, to the engine or from it."""
 

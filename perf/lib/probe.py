@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from .process import Failed
+from .process import Failed, run
 
 TIMEOUT_S = 2
 READY_FOR_QUERY, ERROR_RESPONSE = b"Z", b"E"
@@ -27,6 +27,19 @@ def redis(address, name, password):
 def redis_command(*words):
     encoded = [word.encode() for word in words]
     return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
+
+
+def mysql(address, name, password):
+    """Logs in; returns how many connections the server has had, which tells whether load arrived."""
+    out = run([*mysql_client("mariadb", address, name, password), "-N", "-B", "-e", "SHOW GLOBAL STATUS LIKE 'Connections'"],
+              TIMEOUT_S)
+    return int(out.split()[1])
+
+
+def mysql_client(program, address, name, password):
+    """No request for TLS, which no subject has."""
+    return [program, "--no-defaults", "--protocol=tcp", "--skip-ssl", "-h", address[0], "-P", str(address[1]), "-u", name,
+            f"-p{password}"]
 
 
 def postgres(address, user):

@@ -46,7 +46,7 @@ class Subject:
 
     name = ""
     programs = ()
-    protocols = ("postgres", "redis", "none")
+    protocols = ("postgres", "mysql", "redis", "none")
 
     def launch(self, stack, workdir, engines, settings):
         # Each start has its own: `idle` starts another instance while the first one still runs.

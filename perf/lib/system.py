@@ -17,6 +17,7 @@ from .process import Failed, run
 # docker-proxy comes with the engine, which has a script of its own.
 PACKAGES = {
     "redis-benchmark": "redis-tools", "redis-cli": "redis-tools", "redis-server": "redis-server", "pgbench": "postgresql", "psql": "postgresql-client",
+    "mariadb": "mariadb-client", "mariadb-slap": "mariadb-client",
     "iperf3": "iperf3", "haproxy": "haproxy", "nginx": "nginx", "pgbouncer": "pgbouncer",
 }
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"

@@ -19,6 +19,24 @@ pub(super) fn printable(bytes: &[u8], max: usize) -> String {
     text
 }
 
+/// Looks for the end of a line that comes in pieces, each byte once: who sends a long one byte by byte would otherwise have
+/// it searched from its beginning each time.
+#[derive(Debug, Default)]
+pub(super) struct LineEnd {
+    /// How many bytes at the front of the input are known to have no line feed.
+    searched: usize,
+}
+
+impl LineEnd {
+    /// Where the first line feed of `input` is. Once one was found, the search begins anew.
+    pub(super) fn find(&mut self, input: &[u8]) -> Option<usize> {
+        let rest = input.get(self.searched..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at);
+        self.searched = if end.is_some() { 0 } else { input.len() };
+        end
+    }
+}
+
 /// The first byte of a ClientHello.
 pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -28,6 +46,16 @@ pub(super) const HANDSHAKE_FAILURE: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_line_is_found_wherever_it_is_cut() {
+        let mut end = LineEnd::default();
+        assert_eq!(
+            [&b""[..], b"a", b"ab", b"ab\nc\n"].map(|input| end.find(input)),
+            [None, None, None, Some(2)]
+        );
+        assert_eq!([&b"c"[..], b"c\n", b"\n"].map(|input| end.find(input)), [None, Some(1), Some(0)]);
+    }
 
     #[test]
     fn what_is_shown_is_short_and_printable() {

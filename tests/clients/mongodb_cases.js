@@ -3,10 +3,12 @@
 //     mongodb_cases.js mongodb HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
 
 const { createHash } = require("node:crypto");
+const dns = require("node:dns");
 const { MongoClient } = require("mongodb");
 
 const TEXT = Array.from({ length: 300000 }, (_, n) => String.fromCharCode(0x21 + ((n * 7919) % 94))).join("");
 const PATIENCE_MS = 2000;
+const { PIERHEAD_TEST_ZONE: ZONE, PIERHEAD_TEST_CA: CA } = process.env;
 const [, , , host, port, name, password, ...others] = process.argv;
 
 async function main() {
@@ -30,8 +32,9 @@ async function attempt(work, { user = name, secret = password, app = user, patie
   const options =
     `authSource=${user}&directConnection=true&appName=${app}&serverSelectionTimeoutMS=${patience}` +
     "&maxPoolSize=50&maxConnecting=50";
-  const url = `mongodb://${user}:${encodeURIComponent(secret)}@${host}:${port}/${user}?${options}`;
-  const client = new MongoClient(url);
+  const url = `mongodb://${user}:${encodeURIComponent(secret)}@${ZONE ? `${user}.${ZONE}` : host}:${port}/${user}?${options}`;
+  const lookup = (where, how, done) => dns.lookup(where.endsWith(ZONE) ? host : where, how, done);
+  const client = new MongoClient(url, ZONE ? { tls: true, tlsCAFile: CA, lookup } : {});
   try {
     return { ok: await work(client.db(user)) };
   } catch (error) {

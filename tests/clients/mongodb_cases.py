@@ -5,7 +5,8 @@
 Drivers: pymongo, pymongo-async, motor. Cases: login, work (a large document there and back), batches (several, of which
 each answer has a part), pool (50 connections at once), wrong (password), other (login of somebody else than appName
 says), and for each CASE the login of OTHER_NAME, with a patience of 2 s, or of 20 s where the name ends in "!". What a
-case gives is {"ok": VALUE}, or {"code": CODE, "text": WHAT A PERSON SEES}.
+case gives is {"ok": VALUE}, or {"code": CODE, "text": WHAT A PERSON SEES}. With PIERHEAD_TEST_ZONE and PIERHEAD_TEST_CA set,
+TLS is demanded: the host is ADDON.ZONE, which is at HOST, and its certificate is verified.
 """
 
 import asyncio
@@ -13,23 +14,31 @@ import concurrent.futures
 import hashlib
 import inspect
 import json
+import os
+import socket
 import sys
 from urllib.parse import quote
 
 DRIVER = sys.argv[1]
 TEXT = "".join(chr(0x21 + n * 7919 % 94) for n in range(300_000))
 PATIENCE_MS = 2000
+ZONE, CA = os.environ.get("PIERHEAD_TEST_ZONE"), os.environ.get("PIERHEAD_TEST_CA")
 
 
 def main():
     _, host, port, name, password, *others = sys.argv[1:]
 
+    if ZONE:
+        resolve = socket.getaddrinfo
+        socket.getaddrinfo = lambda where, *rest, **how: resolve(host if str(where).endswith(ZONE) else where, *rest, **how)
+
     def case(work, user=name, secret=password, app=None, patience=30_000):
+        place, tls = (f"{user}.{ZONE}", f"&tls=true&tlsCAFile={quote(CA, '')}") if ZONE else (host, "")
         url = (
-            f"mongodb://{user}:{quote(secret)}@{host}:{port}/{user}?authSource={user}&directConnection=true"
+            f"mongodb://{user}:{quote(secret)}@{place}:{port}/{user}?authSource={user}&directConnection=true"
             f"&appName={app or user}&serverSelectionTimeoutMS={patience}&maxPoolSize=50&maxConnecting=50"
             # Motor does not end before its watching connections have been answered once more.
-            "&heartbeatFrequencyMS=1000"
+            f"&heartbeatFrequencyMS=1000{tls}"
         )
         return attempt(url, user, work)
 

@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 
-use crate::cuts::{ends, everywhere};
+use crate::cuts::{ends, everywhere, has_words, reasons, reference};
 use crate::dialect::postgres::{CancelKey, KeyWatch, Startup, Watched};
 use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
@@ -11,11 +11,12 @@ use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 /// what comes along with a request for encryption is another matter: it is refused.
 pub fn check_startup(stream: &[u8], cuts: &[usize]) {
     let outcome = converse(stream, cuts, false);
-    if request_ends(stream).iter().any(|end| *end < stream.len() && !cuts.contains(end)) {
+    let requests = request_ends(stream);
+    if requests.iter().any(|end| *end < stream.len() && !cuts.contains(end)) {
         let injection = matches!(outcome, Outcome::Refused { reason: Reason::PlaintextInjection, .. });
         assert!(injection, "{outcome:?}");
     } else {
-        assert_eq!(outcome, converse(stream, &everywhere(stream), false));
+        assert_eq!(outcome, converse(stream, &[reference(stream), requests].concat(), false));
     }
     assert_eq!(converse(stream, cuts, true), converse(stream, &[], true));
 }
@@ -85,7 +86,7 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
                     };
                 }
                 Step::Cancel(request) => {
-                    refuse_in_every_way(&dialect);
+                    refuse_in_every_way(&dialect, stream);
                     return Outcome::Cancel {
                         key: request.key,
                         packet: request.packet.to_vec(),
@@ -93,8 +94,8 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
                     };
                 }
                 Step::Refuse(refusal) => {
-                    refuse_in_every_way(&dialect);
-                    let said = dialect.refuse(&refusal).to_vec();
+                    refuse_in_every_way(&dialect, stream);
+                    let said = if has_words(stream) { dialect.refuse(&refusal).to_vec() } else { vec![] };
                     return Outcome::Refused { reason: refusal.reason, detail: refusal.detail, said };
                 }
                 Step::Become(other) => panic!("{other:?}"),
@@ -104,7 +105,7 @@ pub fn converse(stream: &[u8], cuts: &[usize], waits: bool) -> Outcome {
         assert!(input.len() < 4 + 10_000, "more is waited for than a packet can hold");
         // Behind a packet's header nothing changes before its end.
         if input.len() <= 12 {
-            refuse_in_every_way(&dialect);
+            refuse_in_every_way(&dialect, stream);
         }
     }
     Outcome::Open { replies }
@@ -132,8 +133,8 @@ pub fn request_ends(stream: &[u8]) -> Vec<usize> {
 }
 
 /// Whatever the reason, the client gets nothing, an alert, or one well-formed error.
-fn refuse_in_every_way(dialect: &Startup) {
-    for reason in Reason::ALL {
+fn refuse_in_every_way(dialect: &Startup, stream: &[u8]) {
+    for &reason in reasons(stream) {
         let said = dialect.refuse(&Refusal::new(reason, "\u{1b}why\0"));
         let error = said.strip_prefix(b"N").unwrap_or(&said);
         match error.first() {

@@ -1,6 +1,11 @@
 //! How the network cuts a stream into chunks: at *cuts*, places in the stream in any order, any of which may lie outside.
 //! Shared by the property tests and the fuzz targets.
-#![allow(dead_code, reason = "each of them uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each of them uses a part of it")]
+
+#[path = "effort.rs"]
+mod effort;
+
+pub use effort::{has_words, one_of, reasons, reference, repeat};
 
 /// A cut at every byte.
 pub fn everywhere(stream: &[u8]) -> Vec<usize> {

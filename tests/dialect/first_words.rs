@@ -7,7 +7,7 @@ use std::iter;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::cuts::{ends, everywhere};
+use crate::cuts::{ends, reasons, reference, repeat};
 use crate::dialect::{Dialect, HandshakeStep, Opening, Reason, Refusal, Step};
 
 /// A dialect, and what must be true of it whatever it is told.
@@ -50,7 +50,7 @@ pub enum End {
 impl Subject {
     /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time.
     pub fn check(&self, stream: &[u8], cuts: &[usize]) {
-        assert_eq!(self.converse(stream, cuts), self.converse(stream, &everywhere(stream)));
+        assert_eq!(self.converse(stream, cuts), self.converse(stream, &reference(stream)));
     }
 
     /// Feeds `stream` in chunks that end at `cuts` (in any order, any may lie outside).
@@ -74,12 +74,12 @@ impl Subject {
                         let role = found.login.role.map(|role| format!(".{role}")).unwrap_or_default();
                         let login = format!("{}{role}", found.login.name);
                         let surplus = [&input, &stream[fed..]].concat();
-                        self.refuse_in_every_way(dialect.as_ref());
+                        self.refuse_in_every_way(dialect.as_ref(), stream);
                         let end = End::Identified { login, told: self.open(found.opening), surplus };
                         return Outcome { replies, end };
                     }
                     Step::Refuse(refusal) => {
-                        self.refuse_in_every_way(dialect.as_ref());
+                        self.refuse_in_every_way(dialect.as_ref(), stream);
                         let said = dialect.refuse(&refusal).to_vec();
                         let end = End::Refused { reason: refusal.reason, detail: refusal.detail, said };
                         return Outcome { replies, end };
@@ -91,7 +91,7 @@ impl Subject {
             }
             assert!(input.len() <= self.waiting_max.max(stream.len()), "nothing is waited for in vain");
         }
-        self.refuse_in_every_way(dialect.as_ref());
+        self.refuse_in_every_way(dialect.as_ref(), stream);
         Outcome { replies, end: End::Open }
     }
 
@@ -112,10 +112,10 @@ impl Subject {
     }
 
     /// Whatever the reason, the client gets nothing, an alert, or a whole answer.
-    fn refuse_in_every_way(&self, dialect: &dyn Dialect) {
+    fn refuse_in_every_way(&self, dialect: &dyn Dialect, stream: &[u8]) {
         let alert = Bytes::from_static(b"\x15\x03\x03\x00\x02\x02\x28");
-        for reason in Reason::ALL {
-            let said = dialect.refuse(&Refusal::new(reason, "\u{1b}why'\r\n\0".repeat(200)));
+        for &reason in reasons(stream) {
+            let said = dialect.refuse(&Refusal::new(reason, "\u{1b}why'\r\n\0".repeat(repeat(stream))));
             assert!(said.is_empty() || said == alert || (self.is_answer)(&said), "{said:?}");
         }
     }

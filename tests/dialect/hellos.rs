@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 
-use crate::cuts::{ends, everywhere};
+use crate::cuts::{ends, reasons, reference};
 use crate::dialect::mysql::{self, ConnectionPhase};
 use crate::dialect::postgres::Startup;
 use crate::dialect::tls::{Alert, Settings, Sni, StartTls};
@@ -13,7 +13,7 @@ use crate::dialect::{By, Dialect, Opening, Protocol, Protocols, Reason, Refusal,
 /// client that has been let begin TLS by PostgreSQL or by MySQL is understood alike.
 pub fn check_hello(stream: &[u8], cuts: &[usize]) {
     let outcome = converse(stream, cuts);
-    assert_eq!(outcome, converse(stream, &everywhere(stream)));
+    assert_eq!(outcome, converse(stream, &reference(stream)));
     let inside = |protocol| match &outcome {
         Outcome::Named { name, length, .. } => {
             Outcome::Named { name: name.clone(), by: By::HostOf(protocol), length: *length }
@@ -88,7 +88,7 @@ pub fn converse_with(dialect: &mut dyn Dialect, stream: &[u8], cuts: &[usize]) -
         }
         assert!(input.len() < dialect.identify_bytes_max(), "more is waited for than a ClientHello can hold");
     }
-    for reason in Reason::ALL {
+    for &reason in reasons(stream) {
         alert(dialect, &Refusal::new(reason, ""));
     }
     Outcome::Open

@@ -3,13 +3,13 @@
 
 use bytes::BytesMut;
 
-use crate::cuts::{ends, everywhere};
+use crate::cuts::{ends, reasons, reference};
 use crate::dialect::mongodb::FirstMessage;
 use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
 /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time.
 pub fn check_first_message(stream: &[u8], cuts: &[usize]) {
-    assert_eq!(converse(stream, cuts), converse(stream, &everywhere(stream)));
+    assert_eq!(converse(stream, cuts), converse(stream, &reference(stream)));
 }
 
 /// What became of a client, in a form that can be compared.
@@ -53,7 +53,7 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
 
 /// Whatever the reason, the client gets nothing, an alert, a page, or the answer to its message.
 fn refuse_in_every_way(dialect: &FirstMessage, stream: &[u8]) {
-    for reason in Reason::ALL {
+    for &reason in reasons(stream) {
         let said = dialect.refuse(&Refusal::new(reason, "\u{1b}why\r\n"));
         if said.is_empty() || said.starts_with(b"\x15\x03") || said.starts_with(b"HTTP/1.0 200 OK\r\n") {
             continue;

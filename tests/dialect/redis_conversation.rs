@@ -3,13 +3,13 @@
 
 use bytes::BytesMut;
 
-use crate::cuts::{ends, everywhere};
+use crate::cuts::{ends, reasons, reference};
 use crate::dialect::redis::FirstCommands;
 use crate::dialect::{Dialect, Opening, Reason, Refusal, Step};
 
 /// The promise about a client's bytes: however they are cut, the outcome is that of one byte at a time.
 pub fn check_opening(stream: &[u8], cuts: &[usize]) {
-    assert_eq!(converse(stream, cuts), converse(stream, &everywhere(stream)));
+    assert_eq!(converse(stream, cuts), converse(stream, &reference(stream)));
 }
 
 /// What became of a client, in a form that can be compared.
@@ -69,7 +69,7 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
                     return Outcome { replies, end };
                 }
                 Step::Refuse(refusal) => {
-                    refuse_in_every_way(&dialect);
+                    refuse_in_every_way(&dialect, stream);
                     let said = dialect.refuse(&refusal).to_vec();
                     go_on_though_refused(&dialect, &behind(&input));
                     let Refusal { reason, detail, .. } = refusal;
@@ -82,13 +82,13 @@ pub fn converse(stream: &[u8], cuts: &[usize]) -> Outcome {
             }
         }
     }
-    refuse_in_every_way(&dialect);
+    refuse_in_every_way(&dialect, stream);
     Outcome { replies, end: End::Open }
 }
 
 /// Whatever the reason, the client gets nothing, an alert, or one line of error.
-fn refuse_in_every_way(dialect: &FirstCommands) {
-    for reason in Reason::ALL {
+fn refuse_in_every_way(dialect: &FirstCommands, stream: &[u8]) {
+    for &reason in reasons(stream) {
         let said = dialect.refuse(&Refusal::new(reason, "\u{1b}why\r\n"));
         if !said.is_empty() && said != b"\x15\x03\x03\x00\x02\x02\x28"[..] {
             assert_line(&said);
@@ -101,7 +101,7 @@ fn refuse_in_every_way(dialect: &FirstCommands) {
 /// A refused client that goes on talking gets one line for each command, as long as it sends commands, and each
 /// the same.
 fn go_on_though_refused(dialect: &FirstCommands, stream: &[u8]) {
-    for reason in Reason::ALL {
+    for &reason in reasons(stream) {
         let refusal = Refusal::new(reason, "");
         let words = dialect.refuse(&refusal);
         let mut input = BytesMut::from(stream);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::certificate::Certificate;
 use super::engine::{PASSWORD, TINY, address, create, name, own_network, run};
 use super::stage::{HOST, Stage};
 use crate::control::{docker, further_port, wait_for};
@@ -19,8 +20,13 @@ pub struct MongoStage {
 impl MongoStage {
     /// As [`Stage::new`].
     pub fn new(lines: &str) -> Self {
+        Self::speaking("\"mongodb\"", lines)
+    }
+
+    /// With a listener that speaks these dialects.
+    pub fn speaking(dialects: &str, lines: &str) -> Self {
         let port = further_port();
-        let listener = format!("[[listener]]\ndialect = \"mongodb\"\nlisten = [\"{HOST}:{port}\"]\n");
+        let listener = format!("[[listener]]\ndialect = {dialects}\nlisten = [\"{HOST}:{port}\"]\n");
         MongoStage { stage: Stage::new(&(listener + lines)), port }
     }
 
@@ -103,6 +109,15 @@ pub fn narrow() -> String {
     run(&[&["-d", "-l", "pierhead.max-connections=1"], &server(&name)[..]].concat());
     wait_for("it to have an address", Duration::from_secs(20), || address(&name).is_some());
     name
+}
+
+/// Starts a server that speaks TLS only, with this certificate.
+pub fn secured_server(name: &str, certificate: &Certificate) {
+    let pair = ["server.crt", "server.key"].map(|file| std::fs::read(certificate.path(file)).unwrap());
+    std::fs::write(certificate.path("server.pem"), pair.concat()).unwrap();
+    let volume = certificate.volume();
+    let tls = ["--tlsMode", "requireTLS", "--tlsCertificateKeyFile", "/tls/server.pem"];
+    run(&[&["-d", "-v", &volume], &server(name)[..], &tls].concat());
 }
 
 fn server(name: &str) -> Vec<&'static str> {

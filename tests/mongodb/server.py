@@ -21,6 +21,7 @@ import re
 import select
 import signal
 import socketserver
+import ssl
 import struct
 import time
 
@@ -315,6 +316,17 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 512
+    tls = None
+
+    def finish_request(self, request, client_address):
+        """In the connection's own thread, as a client may be slow to begin TLS, or never do."""
+        if not self.tls:
+            return super().finish_request(request, client_address)
+        try:
+            with self.tls.wrap_socket(request, server_side=True) as secured:
+                super().finish_request(secured, client_address)
+        except OSError:
+            pass  # no TLS, or the end of it
 
 
 def main():
@@ -325,6 +337,8 @@ def main():
     parser.add_argument("--user", action="append", default=[])
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--init", type=pathlib.Path, default=pathlib.Path("/nonexistent"))
+    parser.add_argument("--tlsMode", choices=["disabled", "requireTLS"], default="disabled")
+    parser.add_argument("--tlsCertificateKeyFile")
     options = parser.parse_args()
     store = Store(options.auth)
     for login in options.user:
@@ -334,6 +348,9 @@ def main():
     if options.data:
         keep_users(store, options.data / "users.json", options.init)
     server = Server((options.bind, options.port), Connection)
+    if options.tlsMode == "requireTLS":
+        server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.tls.load_cert_chain(options.tlsCertificateKeyFile)
     server.store, server.process = store, bson.ObjectId()
     # The first process of a container is ended by no signal that it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::fault::Fault;
 pub use self::greeting::Settings;
+use crate::dialect::words::LineEnd;
 use crate::dialect::{Dialect, Greeting, Identified, Opening, Protocol, Refusal, Step};
 
 /// Greets, and reads the line that says who the client is. What is behind it is not looked at: clients send `PING`
@@ -23,6 +24,7 @@ use crate::dialect::{Dialect, Greeting, Identified, Opening, Protocol, Refusal, 
 pub struct FirstLine {
     settings: Settings,
     greeted: bool,
+    line_end: LineEnd,
     /// What was wrong with the client's bytes, once something was.
     fault: Option<Fault>,
 }
@@ -30,7 +32,7 @@ pub struct FirstLine {
 impl FirstLine {
     /// The dialect of one fresh connection.
     pub fn new(settings: Settings) -> Self {
-        FirstLine { settings, greeted: false, fault: None }
+        FirstLine { settings, greeted: false, line_end: LineEnd::default(), fault: None }
     }
 }
 
@@ -43,7 +45,7 @@ impl Dialect for FirstLine {
         if !std::mem::replace(&mut self.greeted, true) {
             return Step::Reply(self.settings.info());
         }
-        connect(input).unwrap_or_else(|fault| {
+        connect(input, &mut self.line_end).unwrap_or_else(|fault| {
             let refusal = Refusal::new(fault.reason(), fault.to_string());
             self.fault = Some(fault);
             Step::Refuse(refusal)
@@ -55,13 +57,13 @@ impl Dialect for FirstLine {
     }
 }
 
-fn connect(input: &mut BytesMut) -> Result<Step, Fault> {
+fn connect(input: &mut BytesMut, line_end: &mut LineEnd) -> Result<Step, Fault> {
     let common = input.len().min(CONNECT.len());
     let (said, expected) = (input.get(..common), CONNECT.get(..common));
     if !said.unwrap_or_default().eq_ignore_ascii_case(expected.unwrap_or_default()) {
         return Err(Fault::verb(input));
     }
-    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return Ok(Step::NeedMore) };
+    let Some(end) = line_end.find(input) else { return Ok(Step::NeedMore) };
     let line = input.split_to(end + 1).freeze();
     let login = login::read(line.get(CONNECT.len()..).unwrap_or_default())?;
     let handshake = Greeting::new(Bytes::new(), greeting::measure, line);

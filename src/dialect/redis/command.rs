@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::fault::Fault;
+use crate::dialect::words::LineEnd;
 
 /// A whole command.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,12 +15,13 @@ pub(super) struct Command<'a> {
     pub(super) len: usize,
 }
 
-/// Reads the command that `input` begins with: `None` if it is not there as a whole yet.
-pub(super) fn parse(input: &[u8]) -> Result<Option<Command<'_>>, Fault> {
+/// Reads the command that `input` begins with: `None` if it is not there as a whole yet. `line_end` is kept between the
+/// calls for one input.
+pub(super) fn parse<'a>(input: &'a [u8], line_end: &mut LineEnd) -> Result<Option<Command<'a>>, Fault> {
     match input.first() {
         None => Ok(None),
         Some(b'*') => parse_array(input),
-        Some(_) => parse_line(input),
+        Some(_) => parse_line(input, line_end),
     }
 }
 
@@ -77,8 +79,8 @@ fn number(input: &[u8], at: usize) -> Option<Option<(i64, usize)>> {
 }
 
 /// A line of words, as a person would type it.
-fn parse_line(input: &[u8]) -> Result<Option<Command<'_>>, Fault> {
-    let Some(end) = input.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
+fn parse_line<'a>(input: &'a [u8], line_end: &mut LineEnd) -> Result<Option<Command<'a>>, Fault> {
+    let Some(end) = line_end.find(input) else { return Ok(None) };
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
     // The server never finds the end of such a line.
     if line.contains(&0) {
@@ -169,7 +171,7 @@ mod tests {
 
     fn args(input: &[u8]) -> Result<Option<Vec<String>>, String> {
         let text = |arg: &Cow<'_, [u8]>| String::from_utf8_lossy(arg).into_owned();
-        match parse(input) {
+        match parse(input, &mut LineEnd::default()) {
             Ok(None) => Ok(None),
             Ok(Some(command)) => {
                 assert!(command.len <= input.len());
@@ -244,7 +246,7 @@ mod tests {
             for cut in 0..whole.len() {
                 assert_eq!(args(&whole[..cut]), Ok(None), "{cut}");
             }
-            assert_eq!(parse(whole).unwrap().unwrap().len, whole.len());
+            assert_eq!(parse(whole, &mut LineEnd::default()).unwrap().unwrap().len, whole.len());
         }
     }
 }

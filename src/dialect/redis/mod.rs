@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use self::fault::Fault;
 use self::login::Meaning;
-use crate::dialect::words::TLS_HANDSHAKE;
+use crate::dialect::words::{LineEnd, TLS_HANDSHAKE};
 use crate::dialect::{Dialect, Identified, Opening, Protocol, Recognised, Refusal, Step};
 
 /// Reads commands until one of them says who the client is, and answers the others as a server that wants a
@@ -26,6 +26,8 @@ pub struct FirstCommands {
     begun: bool,
     /// How many commands have been answered.
     answered: u32,
+    /// Of a command on a line that is not whole yet.
+    line_end: LineEnd,
     /// The client has said good-bye.
     quit: bool,
     /// What was wrong with the client's bytes, once something was.
@@ -70,7 +72,8 @@ impl Dialect for FirstCommands {
         }
         let words = self.refuse(refusal);
         let mut answers = BytesMut::new();
-        while let Some(command) = command::parse(input).ok()? {
+        let mut line_end = LineEnd::default();
+        while let Some(command) = command::parse(input, &mut line_end).ok()? {
             if !command.args.is_empty() {
                 answers.extend_from_slice(&words);
             }
@@ -104,7 +107,7 @@ impl FirstCommands {
         }
         self.begun |= !input.is_empty();
         loop {
-            let Some(command) = command::parse(input)? else { return Ok(Step::NeedMore) };
+            let Some(command) = command::parse(input, &mut self.line_end)? else { return Ok(Step::NeedMore) };
             let len = command.len;
             if command.args.is_empty() {
                 input.advance(len);

@@ -8,7 +8,13 @@ use super::lifecycle::Action;
 /// The place right `before` or `after` an action.
 #[cfg(debug_assertions)]
 pub(super) fn point(when: &str, action: &Action) {
-    let here = format!("{when}:{}", action.as_str());
+    named_point(when, action.as_str());
+}
+
+/// The place right `before` or `after` something with this name, such as `upgrade-move`.
+#[cfg(debug_assertions)]
+pub fn named_point(when: &str, name: &str) {
+    let here = format!("{when}:{name}");
     if std::env::var("PIERHEAD_CRASH_AT").is_ok_and(|point| point == here) {
         eprintln!("pierhead: stopped at {here}, as PIERHEAD_CRASH_AT says");
         loop {
@@ -20,3 +26,7 @@ pub(super) fn point(when: &str, action: &Action) {
 /// The place right `before` or `after` an action: nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub(super) fn point(_when: &str, _action: &Action) {}
+
+/// The same for what has another name.
+#[cfg(not(debug_assertions))]
+pub fn named_point(_when: &str, _name: &str) {}

@@ -14,6 +14,7 @@ mod doctor;
 mod events;
 mod failure;
 mod show;
+mod upgrade;
 mod verbs;
 mod waiting;
 

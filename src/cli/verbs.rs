@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, connect, data, events, show};
+use super::{Failure, Globals, Verb, apps, connect, data, events, show, upgrade};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, SetRequest, SetView, Status,
@@ -38,6 +38,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
+        Verb::Upgrade(verb) => upgrade::run(client, verb, json).await?,
         Verb::Data(verb) => data::run(client, verb, json).await?,
         Verb::Audit { tail } => audit(client, tail, json).await?,
         Verb::App(verb) => apps::run(client, verb, json).await?,

@@ -7,8 +7,10 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 
 use super::archive::{Ends, has};
+use super::upgrade::Upgrade;
 use super::{
-    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host,
+    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, mysql_upgrade, percent_encoded,
+    url_host,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -149,6 +151,10 @@ impl Kind for Mysql {
             password_variable: "MYSQL_PWD",
             check: is_whole_dump,
         })
+    }
+
+    fn upgrade(&self, name: &Name) -> Option<Upgrade> {
+        (self.flavour == Flavour::Mariadb).then(|| mysql_upgrade::upgrade(name))
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

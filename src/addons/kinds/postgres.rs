@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use tokio_postgres::NoTls;
 
+use super::upgrade::Upgrade;
 use super::{
-    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host,
+    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded,
+    postgres_upgrade, url_host,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -81,6 +83,10 @@ impl Kind for Postgres {
                 if ends.head.starts_with(b"PGDMP") { Ok(()) } else { Err("it does not begin with PGDMP") }
             },
         })
+    }
+
+    fn upgrade(&self, name: &Name) -> Option<Upgrade> {
+        Some(postgres_upgrade::upgrade(name))
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::upgrade::Upgrade;
 use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
 use crate::addons::hex;
 use crate::addons::secrets::Password;
@@ -20,12 +21,15 @@ use crate::dialect::{Name, Protocol};
 pub struct Redis {
     name: &'static str,
     client: &'static str,
+    version: &'static [&'static str],
 }
 
 /// The kind `redis`.
-pub static REDIS: Redis = Redis { name: "redis", client: "redis-cli" };
+pub static REDIS: Redis =
+    Redis { name: "redis", client: "redis-cli", version: &["redis-server", "--version"] };
 /// The kind `valkey`.
-pub static VALKEY: Redis = Redis { name: "valkey", client: "valkey-cli" };
+pub static VALKEY: Redis =
+    Redis { name: "valkey", client: "valkey-cli", version: &["valkey-server", "--version"] };
 
 impl Kind for Redis {
     fn name(&self) -> &'static str {
@@ -79,6 +83,11 @@ impl Kind for Redis {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(ping(address, name, password))
+    }
+
+    fn upgrade(&self, _name: &Name) -> Option<Upgrade> {
+        // A later server reads what an earlier one has written down, and not the other way round.
+        Some(Upgrade { version: self.version, same_files: 0, moving: None })
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

@@ -25,9 +25,22 @@ const LABEL_CONNECTIONS: &str = "pierhead.max-connections";
 /// How long an engine may take to stop before it is killed, in seconds.
 pub(super) const STOP_TIMEOUT_S: i32 = 30;
 
-/// The volume of an addon.
-pub fn volume_name(name: &Name) -> String {
-    format!("pierhead-{name}")
+/// Which of the addon's containers it is; none is the first.
+pub const LABEL_GENERATION: &str = crate::docker::labels::GENERATION;
+
+/// The volume of an addon, as the generation of this number has made it.
+pub fn volume_name(name: &Name, volume: u32) -> String {
+    numbered(format!("pierhead-{name}"), volume)
+}
+
+/// What the container of an addon is called.
+pub fn container_name(addon: &Addon) -> String {
+    numbered(addon.name.to_string(), addon.generation)
+}
+
+/// With a dot, which is in no addon's name: so that it cannot be that of another addon.
+fn numbered(name: String, number: u32) -> String {
+    if number == 1 { name } else { format!("{name}.g{number}") }
 }
 
 /// The labels that say whose something is.
@@ -84,6 +97,9 @@ fn labels(parts: &Parts<'_>) -> HashMap<String, String> {
         (LABEL_CONNECTIONS, parts.plan.connections_max.to_string()),
     ];
     labels.extend(routing.map(|(key, value)| (key.to_owned(), value)));
+    if parts.addon.generation != 1 {
+        labels.insert(LABEL_GENERATION.to_owned(), parts.addon.generation.to_string());
+    }
     labels
 }
 
@@ -154,7 +170,7 @@ fn data_mount(parts: &Parts<'_>, path: &str) -> Mount {
     let mut labels = ownership(parts.instance, &parts.addon.name);
     labels.remove(LABEL_MANAGED);
     let options = MountVolumeOptions { labels: Some(labels), ..Default::default() };
-    let name = volume_name(&parts.addon.name);
+    let name = volume_name(&parts.addon.name, parts.addon.volume);
     Mount { volume_options: Some(options), ..mount(MountType::VOLUME, &name, path, false) }
 }
 
@@ -192,6 +208,8 @@ mod tests {
             container_id: None,
             created_at: 0,
             updated_at: 0,
+            generation: 1,
+            volume: 1,
         };
         let mut parts = Parts {
             addon: &addon,

@@ -8,6 +8,7 @@ mod audit;
 mod events;
 mod row;
 mod schema;
+mod upgrades;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -139,6 +140,7 @@ impl Store {
             let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
+            upgrades::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon))
         })
     }

@@ -3,6 +3,7 @@
 mod apps;
 mod data;
 mod globals;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
+pub use self::upgrade::{UpgradeArgs, UpgradeVerb};
 use crate::config::Millis;
 use crate::dialect::{Name, Protocol};
 
@@ -149,6 +151,9 @@ pub enum Verb {
     /// What to do with data.
     #[command(flatten)]
     Data(DataVerb),
+    /// What to do about versions.
+    #[command(flatten)]
+    Upgrade(UpgradeVerb),
     /// What to do with apps.
     #[command(flatten)]
     App(AppVerb),

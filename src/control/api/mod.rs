@@ -13,6 +13,7 @@ mod events;
 mod host;
 mod logs;
 pub mod types;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use crate::addons::store::Store;
 use crate::config::Config;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
+use crate::control::upgrader::Upgrader;
 use crate::dialect::Name;
 use crate::docker::Watch;
 use crate::routes::Table;
@@ -51,7 +53,9 @@ pub struct Api {
     /// The Docker objects of addons, and the passwords.
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
-    pub archives: Archives,
+    pub archives: Arc<Archives>,
+    /// Carries upgrades out.
+    pub upgrader: Arc<Upgrader>,
     /// The Docker engine.
     pub engine: Arc<Engine>,
     /// Keeps the routes true to what runs there.
@@ -76,6 +80,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/addons/{name}/export", get(data::export))
         .route("/v1/addons/{name}/import", post(data::import))
         .route("/v1/addons/{name}/logs", get(logs::logs))
+        .route(
+            "/v1/addons/{name}/upgrade",
+            get(upgrades::info).post(upgrades::begin).delete(upgrades::cancel),
+        )
+        .route("/v1/addons/{name}/upgrade/finish", post(upgrades::finish))
+        .route("/v1/addons/{name}/upgrade/rollback", post(upgrades::roll_back))
         .route("/v1/apps", get(apps::list))
         .route("/v1/apps/{app}", get(apps::info))
         .route("/v1/apps/{app}/attachments", post(apps::attach))

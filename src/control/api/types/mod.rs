@@ -2,10 +2,12 @@
 
 mod apps;
 mod history;
+mod upgrades;
 
 pub use apps::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
+pub use upgrades::*;
 
 use crate::dialect::{Name, Protocol};
 
@@ -74,6 +76,9 @@ pub struct AddonView {
     /// What the name of an exported file ends with; none if its data cannot be exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// Its last upgrade, until that is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeView>,
     /// Its connections through the edge.
     pub connections: Connections,
     /// RFC 3339, UTC.
@@ -158,7 +163,7 @@ pub struct RouteView {
     pub protocol: Protocol,
     /// The name that clients log in with.
     pub name: Name,
-    /// `ready`, `starting` or `stopped`.
+    /// `ready`, `starting`, `stopped` or `held`.
     pub state: String,
     /// Where it leads, if it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,6 +41,11 @@ impl Placeholders {
         Ok(())
     }
 
+    /// Whether a container is seen to run: where it is the addon's, the route leads to it.
+    pub fn has_seen(&self, container: &str) -> bool {
+        self.book.container(container).is_some_and(|container| container.is_running())
+    }
+
     /// There is no such addon any more.
     pub fn remove(&self, name: &Name) {
         for protocol in Protocol::ALL {

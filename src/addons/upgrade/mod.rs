@@ -207,8 +207,9 @@ impl Upgrade {
                 self.reason = Some(format!("the rollback failed: {reason}"));
                 self.enter(Stage::Settle, now);
             }
-            // The lifecycle goes on trying, and shows what is wrong. Nothing is removed.
-            Stage::Revive if over => {
+            // The lifecycle goes on trying, and shows what is wrong. Nothing is removed. On a volume that both use, though, it
+            // could start the old engine beside the new one: that has to be stopped before.
+            Stage::Revive if over && self.method == Method::Move => {
                 let why = self.reason.take().unwrap_or_default();
                 self.reason = Some(format!("{why}; and then: {reason}"));
                 self.enter(Stage::Failed, now);
@@ -217,7 +218,7 @@ impl Upgrade {
                 if self.stage != Stage::Revive && self.stage != Stage::Remove {
                     self.reason = Some(reason);
                 }
-                let waited_for = self.holds() || self.stage == Stage::Prepare;
+                let waited_for = (self.holds() && !over) || self.stage == Stage::Prepare;
                 return if waited_for { TRY_AGAIN } else { TRY_AGAIN_LATER };
             }
         }

@@ -191,7 +191,7 @@ fn lifecycle(upgrade: Option<&Upgrade>, world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(5000))]
 
     #[test]
     fn whatever_happens_nothing_is_lost_and_it_ends(events in events(), swap in any::<bool>()) {
@@ -300,4 +300,23 @@ fn logins_are_held_no_longer_than_was_allowed() {
     assert_eq!((upgrade.stage, upgrade.reason.as_deref()), (Stage::Revive, Some("late")));
     upgrade.succeeded(Outcome::Plain, 6_000);
     assert!(upgrade.stage == Stage::Remove && !upgrade.holds() && upgrade.held_at.is_none());
+}
+
+#[test]
+fn the_lifecycle_gets_a_shared_volume_back_only_once_the_new_engine_is_stopped() {
+    for (method, stage) in [(Method::Swap, Stage::Revive), (Method::Move, Stage::Failed)] {
+        let images = ("a:1".to_owned(), "a:2".to_owned());
+        let place = Place { generation: 1, volume: 1 };
+        let mut upgrade = Upgrade::new(Name::parse("blog").unwrap(), images, place, 2, 60_000, 0);
+        upgrade.succeeded(Outcome::Planned { from: "1".into(), to: "2".into(), method }, 0);
+        for _ in 0..2 {
+            upgrade.succeeded(Outcome::Plain, 0);
+        }
+        upgrade.failed(Failure::Lasting("no".into()), 1);
+        assert_eq!(upgrade.stage, Stage::Revive);
+        for at in 1..9 {
+            upgrade.failed(Failure::Lasting("no again".into()), at * 1_000_000);
+        }
+        assert_eq!((upgrade.stage, upgrade.owns()), (stage, method == Method::Swap));
+    }
 }

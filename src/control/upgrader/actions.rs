@@ -62,7 +62,7 @@ impl Upgrader {
             Action::Move => did.outcome = Outcome::Moved(self.move_data(&old, &new, task).await?),
             Action::Verify => self.verify(&old, &new).await?,
             Action::Switch => {
-                let up = self.provisioner.bring_up(&new, true).await?;
+                let up = self.seen(self.provisioner.bring_up(&new, true).await?).await?;
                 did.becomes = Some(Becomes { place: upgrade.to, image: upgrade.to_image.clone(), up });
             }
             Action::Return => {
@@ -200,7 +200,19 @@ impl Upgrader {
         if let Ok(moving) = moving(old) {
             self.provisioner.answer(old, &up.id, &moving.thaw, moving.password_variable).await?;
         }
-        Ok(up)
+        self.seen(up).await
+    }
+
+    /// Logins are let go next: the route must know the container by then. A Pierhead that has just been started may not
+    /// have seen it yet.
+    async fn seen(&self, up: Up) -> Result<Up, Failure> {
+        for _ in 0..REST_LOOKS {
+            if self.placeholders.has_seen(&up.id) {
+                return Ok(up);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Err(Failure::Retry("its container runs, but Docker's events do not tell of it".into()))
     }
 
     async fn running(&self, addon: &Addon) -> Result<String, Failure> {

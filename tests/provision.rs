@@ -28,6 +28,7 @@ fn created_used_stopped_restarted_destroyed() {
     assert!(pierhead.ok(&["url", &name, "--host", "db.example.com"]).contains("@db.example.com:"));
 
     looks_as_it_should(&pierhead, &name, password);
+    is_no_superuser(&pierhead, &name, password);
     counted(&pierhead, &name);
 
     pierhead.sql(&name, "CREATE TABLE t AS SELECT 42 AS x");
@@ -81,6 +82,37 @@ fn looks_as_it_should(pierhead: &Pierhead, name: &str, password: &str) {
     // The official image exports it to the server that sets the database up; what is left of it is the image's.
     let env = container["Config"]["Env"].to_string();
     assert!(env.contains("POSTGRES_PASSWORD_FILE") && !env.contains("POSTGRES_PASSWORD="), "{env}");
+}
+
+/// The application owns its database and what is in it, and has no say in the server. Pierhead's own user has a secret of its
+/// own; no addon can be called like it, so that no login of a client leads to it.
+#[track_caller]
+fn is_no_superuser(pierhead: &Pierhead, name: &str, password: &str) {
+    let rights = "SELECT rolsuper::int || ' ' || rolcreaterole::int || ' ' || rolcreatedb::int || ' ' || rolbypassrls::int \
+                  FROM pg_roles WHERE rolname = current_user";
+    assert_eq!(pierhead.sql(name, rights), "0 0 0 0");
+    for refused in
+        ["SELECT pg_read_file('/run/secrets/superuser')", "SELECT * FROM pg_authid", "CREATE ROLE x"]
+    {
+        let error = pierhead.try_sql(name, refused).unwrap_err();
+        assert!(error.contains("permission denied"), "{refused}: {error}");
+    }
+    pierhead.sql(name, "CREATE SCHEMA s; CREATE TABLE s.t (); DROP SCHEMA s CASCADE; CREATE EXTENSION pgcrypto; DROP EXTENSION pgcrypto");
+    let secret = pierhead.dir.path().join("data/secrets").join(name).join("superuser");
+    assert_eq!(mode_and_uid(&secret), (0o600, 999));
+    let superuser = std::fs::read_to_string(&secret).unwrap();
+    assert!(superuser.len() >= 40 && superuser != password);
+    assert!(!inspect(name).to_string().contains(&superuser), "the superuser's password is in docker inspect");
+    for reserved in ["pierhead", "postgres"] {
+        let ended = pierhead.run(&["create", "postgres", reserved]);
+        assert!(ended.code == Some(2) && ended.stderr.contains("nobody's name"), "{ended:?}");
+    }
+    // A password that somebody has changed in the server is put right at the next start.
+    pierhead.sql(name, &format!("ALTER ROLE \"{name}\" PASSWORD 'other'"));
+    assert!(pierhead.try_sql(name, "SELECT 1").is_err());
+    pierhead.ok(&["restart", name]);
+    assert_eq!(pierhead.sql(name, "SELECT 1"), "1");
+    assert!(!pierhead.log_text().contains(&superuser), "the superuser's password is in the log");
 }
 
 /// The login check and the logins of the test went through the edge: its own counters say so.

@@ -81,7 +81,7 @@ fn check(at: SocketAddr, name: &str, password: &str) -> Result<(), String> {
     let kind = kinds::find("mongodb").unwrap();
     let (name, password) = (Name::parse(name).unwrap(), Password::new(password.to_owned()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { kind.check_login(at, &name, &password).await })
+    runtime.block_on(async { kind.check_login(at, &name, name.as_str(), &password).await })
 }
 
 /// A Pierhead that listens for MongoDB's clients, and its port.

@@ -91,6 +91,15 @@ pub fn promote(attachments: &[Attachment], addon: &Name, kind_variable: &str) ->
     Some(after)
 }
 
+/// How a new addon is attached to an app that has `attachments`: in the kind's own variable, or if another has that, under
+/// the first colour that is free.
+pub fn attach_new(attachments: &[Attachment], app: &Name, addon: &Name, kind_variable: &str) -> Attachment {
+    let taken = holder(attachments, app, kind_variable).is_some();
+    let of_app: Vec<_> = attachments.iter().filter(|other| other.app == *app).cloned().collect();
+    let prefix = taken.then(|| free_colour(&of_app, kind_variable));
+    Attachment::new(app.clone(), addon.clone(), prefix, kind_variable)
+}
+
 /// The first colour that no attachment has with this variable; numbered where all have one.
 fn free_colour(attachments: &[Attachment], kind_variable: &str) -> Prefix {
     let rounds = (1..).flat_map(|round: u32| {
@@ -154,6 +163,13 @@ mod tests {
             [("BLUE_DATABASE_URL", "copy"), ("DATABASE_URL", "blog"), ("GREEN_DATABASE_URL", "blog")];
         assert_eq!(variables(&back), expected.map(|(one, other)| (one.into(), other.into())));
         assert_eq!(promote(&before, &name("other"), "DATABASE_URL"), None);
+    }
+
+    #[test]
+    fn a_new_addon_finds_a_variable_of_its_own() {
+        let there = [attached("blog", None), attached("copy", Some("BLUE"))];
+        let new = |app| attach_new(&there, &name(app), &name("new"), "DATABASE_URL").variable;
+        assert_eq!((new("shop").as_str(), new("crm").as_str()), ("GREEN_DATABASE_URL", "DATABASE_URL"));
     }
 
     #[test]

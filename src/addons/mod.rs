@@ -6,9 +6,10 @@
 
 pub mod apps;
 pub mod archives;
-pub mod crash;
+pub(crate) mod crash;
 pub mod kinds;
 pub mod lifecycle;
+pub mod logins;
 pub mod provision;
 mod random_name;
 pub mod secrets;

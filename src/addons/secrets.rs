@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::logins::{Login, Passwords, Role};
 use crate::dialect::Name;
 
 /// A password. Shown only by those who ask for it with [`Password::expose`].
@@ -54,6 +55,11 @@ impl Secrets {
         Secrets { dir: data_dir.join("secrets") }
     }
 
+    /// Where they are, whether or not that is there yet.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The password file of an addon.
     pub fn path(&self, name: &Name) -> PathBuf {
         self.dir.join(name.as_str()).join(FILE)
@@ -78,7 +84,7 @@ impl Secrets {
         &self,
         name: &Name,
         uid: u32,
-        engine_text: impl Fn(&Password) -> Option<String>,
+        engine_text: impl Fn(&Password) -> io::Result<Option<String>>,
     ) -> io::Result<()> {
         let path = self.path(name);
         let dir = self.dir.join(name.as_str());
@@ -87,7 +93,7 @@ impl Secrets {
         }
         let known = if path.try_exists()? { Some(self.read(name)?) } else { None };
         let password = known.clone().map_or_else(Password::random, Ok)?;
-        let engine_text = engine_text(&password);
+        let engine_text = engine_text(&password)?;
         if let Some(text) = &engine_text {
             let there = fs::read_to_string(dir.join(ENGINE_FILE)).is_ok_and(|there| there == *text);
             if !there {
@@ -100,6 +106,81 @@ impl Secrets {
             File::open(&self.dir)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Where the password of Pierhead's own user of the engine is.
+    pub fn superuser_path(&self, name: &Name) -> PathBuf {
+        self.dir.join(name.as_str()).join(SUPERUSER_FILE)
+    }
+
+    /// The password of Pierhead's own user of the engine, if there is one.
+    pub fn superuser(&self, name: &Name) -> io::Result<Option<Password>> {
+        read_if_there(&self.superuser_path(name))
+    }
+
+    /// Makes that password, unless there is one: `at_any_time`, or only for an addon that has no password itself yet.
+    pub fn ensure_superuser(&self, name: &Name, uid: u32, at_any_time: bool) -> io::Result<()> {
+        if self.superuser_path(name).try_exists()? || (!at_any_time && self.exists(name)?) {
+            return Ok(());
+        }
+        let dir = self.dir.join(name.as_str());
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        write(&dir, SUPERUSER_FILE, Password::random()?.expose(), Some(uid))
+    }
+
+    /// The passwords of a login, as far as there are any.
+    pub fn passwords(&self, login: &Login) -> io::Result<Passwords> {
+        let (present, next) = self.files(login);
+        // In this order: the next one takes the place of the present one before it is removed.
+        let next = read_if_there(&next)?;
+        Ok(Passwords { present: read_if_there(&present)?, next })
+    }
+
+    /// Makes the first password of a login, unless there is one.
+    pub fn make_first(&self, login: &Login) -> io::Result<()> {
+        self.make(&self.files(login).0)
+    }
+
+    /// Makes the next password of a login, unless there is one.
+    pub fn make_next(&self, login: &Login) -> io::Result<()> {
+        self.make(&self.files(login).1)
+    }
+
+    /// Puts the next password in the place of the present one. `uid` is the engine's user, who must be able to read the
+    /// application's.
+    pub fn replace(&self, login: &Login, uid: u32) -> io::Result<()> {
+        let (present, next) = self.files(login);
+        let Some(password) = read_if_there(&next)? else { return Ok(()) };
+        let dir = self.dir.join(login.addon.as_str());
+        let is_mounted = login.role == Role::Application && !dir.join(ENGINE_FILE).try_exists()?;
+        write_as(&dir, &present, password.expose(), is_mounted.then_some(uid))?;
+        remove_if_there(&next)?;
+        File::open(&dir)?.sync_all()
+    }
+
+    /// Removes the passwords of a further login.
+    pub fn remove_login(&self, login: &Login) -> io::Result<()> {
+        let (present, next) = self.files(login);
+        remove_if_there(&next)?;
+        remove_if_there(&present)
+    }
+
+    fn make(&self, path: &Path) -> io::Result<()> {
+        if path.try_exists()? {
+            return Ok(());
+        }
+        let dir = path.parent().unwrap_or(&self.dir);
+        write_as(dir, path, Password::random()?.expose(), None)
+    }
+
+    fn files(&self, login: &Login) -> (PathBuf, PathBuf) {
+        let dir = self.dir.join(login.addon.as_str());
+        let name = match &login.role {
+            Role::Application => FILE.to_owned(),
+            Role::Bound(role) => format!("role.{role}"),
+        };
+        let next = dir.join(format!("{name}.next"));
+        (dir.join(name), next)
     }
 
     /// Reads the password of an addon.
@@ -131,6 +212,19 @@ fn write(dir: &Path, file_name: &str, text: &str, uid: Option<u32>) -> io::Resul
     File::open(dir)?.sync_all()
 }
 
+fn write_as(dir: &Path, path: &Path, text: &str, uid: Option<u32>) -> io::Result<()> {
+    let file_name = path.file_name().and_then(|name| name.to_str());
+    write(dir, file_name.ok_or(io::ErrorKind::InvalidInput)?, text, uid)
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<Password>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Password(text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -152,6 +246,7 @@ fn make_readable_for(file: &File, uid: u32) -> io::Result<()> {
 
 const FILE: &str = "password";
 const ENGINE_FILE: &str = "engine";
+const SUPERUSER_FILE: &str = "superuser";
 const UNFINISHED: &str = ".password.new";
 
 #[cfg(test)]
@@ -168,9 +263,9 @@ mod tests {
         let (secrets, name) = (Secrets::new(dir.path()), Name::parse("blog").unwrap());
         assert!(!secrets.exists(&name).unwrap());
         let me = dir.path().metadata().unwrap().uid();
-        secrets.ensure(&name, me, |_| None).unwrap();
+        secrets.ensure(&name, me, |_| Ok(None)).unwrap();
         let password = secrets.read(&name).unwrap();
-        secrets.ensure(&name, me, |_| None).unwrap();
+        secrets.ensure(&name, me, |_| Ok(None)).unwrap();
         assert_eq!(secrets.read(&name).unwrap(), password);
 
         let text = password.expose();
@@ -182,7 +277,7 @@ mod tests {
         assert_eq!(secrets.path(&name).parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
 
         let other = Name::parse("shop").unwrap();
-        secrets.ensure(&other, me, |_| None).unwrap();
+        secrets.ensure(&other, me, |_| Ok(None)).unwrap();
         assert_ne!(secrets.read(&other).unwrap(), password);
         secrets.remove(&name).unwrap();
         secrets.remove(&name).unwrap();
@@ -196,7 +291,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("secrets/blog")).unwrap();
         fs::write(dir.path().join("secrets/blog").join(UNFINISHED), "half").unwrap();
         assert!(!secrets.exists(&name).unwrap());
-        secrets.ensure(&name, dir.path().metadata().unwrap().uid(), |_| None).unwrap();
+        secrets.ensure(&name, dir.path().metadata().unwrap().uid(), |_| Ok(None)).unwrap();
         assert_eq!(secrets.read(&name).unwrap().expose().len(), 40);
         assert!(!dir.path().join("secrets/blog").join(UNFINISHED).exists());
     }
@@ -210,7 +305,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("secrets/blog")).unwrap();
         fs::write(dir.path().join("secrets/blog").join(ENGINE_FILE), "old").unwrap();
         assert!(!secrets.exists(&name).unwrap());
-        secrets.ensure(&name, me, |password| Some(format!("user blog >{}", password.expose()))).unwrap();
+        secrets.ensure(&name, me, |password| Ok(Some(format!("user blog >{}", password.expose())))).unwrap();
         let password = secrets.read(&name).unwrap();
         let mounted = secrets.mounted(&name).unwrap();
         assert_ne!(mounted, secrets.path(&name));
@@ -221,7 +316,7 @@ mod tests {
 
         // Another password that somebody has put there is what both hold from then on.
         fs::write(secrets.path(&name), "sesame").unwrap();
-        secrets.ensure(&name, me, |password| Some(format!("user blog >{}", password.expose()))).unwrap();
+        secrets.ensure(&name, me, |password| Ok(Some(format!("user blog >{}", password.expose())))).unwrap();
         assert_eq!(fs::read_to_string(&mounted).unwrap(), "user blog >sesame");
         assert_eq!(secrets.read(&name).unwrap().expose(), "sesame");
     }

@@ -129,6 +129,7 @@ async fn like(client: &Client, addon: &AddonView, name: Option<&Name>) -> Result
         kind: addon.kind.to_string(),
         name: name.map(ToString::to_string),
         plan: Some(addon.plan.to_string()),
+        app: None,
     };
     let made: AddonView = client.send("/v1/addons", &request).await?;
     Ok(made.name)

@@ -1,7 +1,5 @@
-//! Requests to the control socket. In come paths and bodies; out go parsed answers or a [`Failure`].
+//! Requests to a Pierhead. In come paths and bodies; out go parsed answers or a [`Failure`].
 
-use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -11,24 +9,23 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
-use super::Failure;
+use super::{Failure, Way};
 use crate::control::api::types::{ErrorBody, ErrorView};
 
 /// A body that is read while it is sent.
 pub type Upload = BoxStream<'static, std::io::Result<Frame<Bytes>>>;
 
-/// A client of one control socket.
-#[derive(Debug)]
+/// A client of one Pierhead.
 pub struct Client {
-    socket: PathBuf,
+    way: Way,
+    token: Option<String>,
 }
 
 impl Client {
-    /// A client of this socket. Nothing is connected before it is needed.
-    pub fn new(socket: PathBuf) -> Self {
-        Client { socket }
+    /// A client of what is found this way. Nothing is connected before it is needed.
+    pub fn new(way: Way, token: Option<String>) -> Self {
+        Client { way, token }
     }
 
     /// `GET`.
@@ -90,31 +87,21 @@ impl Client {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.no_answer(&error))?;
+        let stream = self.way.connect().await?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
         // It ends when the answer has been read or the sender is dropped.
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "pierhead")
-            .header("content-type", "application/json")
-            .body(body)
-            .map_err(|error| Failure::failed(error.to_string()))?;
+            .header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(body).map_err(|error| Failure::failed(error.to_string()))?;
         sender.send_request(request).await.map_err(|error| broken(&error))
-    }
-
-    fn no_answer(&self, error: &std::io::Error) -> Failure {
-        let socket = self.socket.display();
-        let hint = match error.kind() {
-            ErrorKind::PermissionDenied => {
-                format!("be root or in the group that owns it ([control] group): ls -l {socket}")
-            }
-            _ => "start it with `pierhead serve`, or say where its socket is with --socket or --config"
-                .to_owned(),
-        };
-        Failure::failed(format!("no pierhead answers at {socket}: {error}")).hint(hint)
     }
 }
 

@@ -48,6 +48,11 @@ impl Failure {
         self
     }
 
+    /// What went wrong, for people.
+    pub fn message(&self) -> &str {
+        &self.error.message
+    }
+
     /// Whether it is that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         self.code == 3

@@ -7,6 +7,7 @@
 mod apps;
 mod args;
 mod backup;
+mod bindings;
 mod client;
 mod connect;
 mod data;
@@ -14,9 +15,11 @@ mod doctor;
 mod events;
 mod failure;
 mod show;
+mod tokens;
 mod upgrade;
 mod verbs;
 mod waiting;
+mod way;
 
 use std::process::ExitCode;
 
@@ -24,8 +27,8 @@ use clap::{CommandFactory, Parser};
 
 use args::DataVerb;
 pub use args::{Cli, Globals, Verb};
-use client::Client;
 use failure::Failure;
+use way::Way;
 
 use crate::config::Config;
 
@@ -51,9 +54,10 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
             Ok(ExitCode::SUCCESS)
         }
         Verb::CheckConfig { file } => verbs::check_config(globals, file),
-        Verb::Doctor => block_on(doctor::doctor(&globals)),
+        Verb::Doctor { fix: false, .. } => block_on(doctor::doctor(&globals)),
+        Verb::Doctor { fix: true, force } => block_on(doctor::fix(&globals, force)),
         verb => {
-            let client = Client::new(globals.socket()?);
+            let client = globals.client()?;
             block_on(verbs::run(&client, verb, globals.json))
         }
     }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::Failure;
 use super::backup::Manifest;
 use crate::control::api::types::{
-    AddonView, AttachmentView, AuditView, Check, CheckStatus, Connections, EventView, RouteView, UpgradeView,
+    AddonView, AttachmentView, AuditView, BindingView, Check, CheckStatus, Connections, EventView,
+    OperationView, RouteView, TokenView, UpgradeView,
 };
 
 /// Prints a line, or several.
@@ -64,6 +65,7 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         ("wanted", addon.desired.clone()),
     ];
     rows.extend(addon.reason.clone().map(|reason| ("reason", reason)));
+    rows.extend(addon.warning.clone().map(|warning| ("warning", warning)));
     rows.extend([
         ("plan", addon.plan.to_string()),
         ("image", addon.image.clone()),
@@ -104,17 +106,71 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
     print(table)
 }
 
+/// Logins, one a line.
+pub fn bindings(bindings: &[BindingView]) -> Result<(), Failure> {
+    let mut table = table(&["LOGIN", "ACCESS", "STATE", "ACTIVE", "TOTAL", "LAST USED", "NOTE"]);
+    for binding in bindings {
+        let until = binding
+            .old_until
+            .as_ref()
+            .map(|until| format!("the old password is let in until {}", to_the_second(until)));
+        table.add_row([
+            binding.login.clone(),
+            binding.access.to_string(),
+            binding.state.clone(),
+            binding.connections.active.to_string(),
+            binding.connections.total.to_string(),
+            binding.connections.last_used.as_deref().map(to_the_second).unwrap_or_default(),
+            binding.reason.clone().or(until).unwrap_or_default(),
+        ]);
+    }
+    print(table)
+}
+
 /// Requests, one a line.
 pub fn audit(requests: &[AuditView]) -> Result<(), Failure> {
-    let mut table = table(&["TIME", "UID", "PID", "STATUS", "REQUEST"]);
-    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let mut table = table(&["TIME", "WHO", "STATUS", "REQUEST", "OPERATION"]);
     for request in requests {
         table.add_row([
             to_the_second(&request.at),
-            number(request.uid.map(i64::from)),
-            number(request.pid.map(i64::from)),
+            who(request),
             request.status.to_string(),
             format!("{} {}", request.method, request.path),
+            request.operation.clone().unwrap_or_default(),
+        ]);
+    }
+    print(table)
+}
+
+/// By what a request's sender is known: a token, a user and its process, an address.
+fn who(request: &AuditView) -> String {
+    let token = request.token.as_ref().map(|token| format!("token {token}"));
+    let user = request.uid.map(|uid| format!("uid {uid}"));
+    let process = request.pid.map(|pid| format!("pid {pid}"));
+    let address = request.address.as_ref().map(|address| format!("from {address}"));
+    [token, user, process, address].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What has become of an operation.
+pub fn operation(operation: &OperationView) -> Result<(), Failure> {
+    let asked = operation
+        .request
+        .as_ref()
+        .map(|request| format!(" ({} {} by {})", request.method, request.path, who(request)));
+    line(&format!("{} is {}{}", operation.id, operation.state, asked.unwrap_or_default()))?;
+    if operation.events.is_empty() { Ok(()) } else { events(&operation.events) }
+}
+
+/// Tokens, one a line.
+pub fn tokens(tokens: &[TokenView]) -> Result<(), Failure> {
+    let mut table = table(&["NAME", "ROLE", "APP", "CREATED", "EXPIRES"]);
+    for token in tokens {
+        table.add_row([
+            token.name.to_string(),
+            token.role.clone(),
+            token.app.as_ref().map(ToString::to_string).unwrap_or_default(),
+            to_the_second(&token.created_at),
+            token.expires_at.as_deref().map_or("never".into(), to_the_second),
         ]);
     }
     print(table)

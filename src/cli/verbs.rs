@@ -9,24 +9,26 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, connect, data, events, show, upgrade};
+use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, show, tokens, upgrade};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, AuditList, CreateRequest, Explanation, RouteList, SetRequest, SetView, Status,
-    UrlView,
+    AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, SetRequest,
+    SetView, Status, UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
 /// Runs a verb that is about a running Pierhead.
 pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Create { kind, name, plan, no_wait, timeout } => {
-            let name = name.map(|name| name.to_string());
-            create(client, &CreateRequest { kind, name, plan }, no_wait, timeout, json).await?;
+        Verb::Create { kind, name, plan, app, no_wait, timeout } => {
+            let (name, app) = (name.map(|name| name.to_string()), app.map(|app| app.to_string()));
+            create(client, &CreateRequest { kind, name, plan, app }, no_wait, timeout, json).await?;
         }
         Verb::List => list(client, json).await?,
         Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
-        Verb::Url { name, host } => show_url(&url(client, &name, host.as_deref()).await?, json)?,
+        Verb::Url { name, host, role } => {
+            show_url(&url(client, &name, role.as_deref(), host.as_deref()).await?, json)?;
+        }
         Verb::Wait { name, timeout } => settle(client, &name, timeout, json).await?,
         Verb::Start(change) => want(client, &change.name, "/start", change.wait, json).await?,
         Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
@@ -40,11 +42,14 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
         Verb::Upgrade(verb) => upgrade::run(client, verb, json).await?,
         Verb::Data(verb) => data::run(client, verb, json).await?,
+        Verb::Operation { id } => operation(client, &id, json).await?,
+        Verb::Token(verb) => tokens::run(client, verb, json).await?,
         Verb::Audit { tail } => audit(client, tail, json).await?,
         Verb::App(verb) => apps::run(client, verb, json).await?,
+        Verb::Binding(verb) => bindings::run(client, verb, json).await?,
         Verb::Routes => routes(client, json).await?,
         Verb::Explain { login, protocol } => return explain(client, &login, protocol, json).await,
-        Verb::Serve | Verb::Doctor | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
+        Verb::Serve | Verb::Doctor { .. } | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +71,7 @@ async fn create(
         return Ok(());
     }
     until_settled(client, name, timeout).await?;
-    show_url(&url(client, name, None).await?, json)
+    show_url(&url(client, name, None, None).await?, json)
 }
 
 async fn list(client: &Client, json: bool) -> Result<(), Failure> {
@@ -75,8 +80,10 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         return show::json(&list);
     }
     show::addons(&list.addons)?;
-    let status: Status = client.get("/v1/status").await?;
-    warn_if_stale(status.stale_since.as_deref());
+    // Not everybody may ask that.
+    if let Ok(status) = client.get::<Status>("/v1/status").await {
+        warn_if_stale(status.stale_since.as_deref());
+    }
     Ok(())
 }
 
@@ -95,15 +102,26 @@ async fn audit(client: &Client, tail: u32, json: bool) -> Result<(), Failure> {
     if json { show::json(&list) } else { show::audit(&list.requests) }
 }
 
+async fn operation(client: &Client, id: &str, json: bool) -> Result<(), Failure> {
+    let operation: OperationView = client.get(&format!("/v1/operations/{}", escaped(id))).await?;
+    if json { show::json(&operation) } else { show::operation(&operation) }
+}
+
 fn warn_if_stale(since: Option<&str>) {
     if let Some(since) = since {
         eprintln!("Docker has not answered since {since}: routes and states are as they were then");
     }
 }
 
-async fn url(client: &Client, name: &Name, host: Option<&str>) -> Result<UrlView, Failure> {
+async fn url(
+    client: &Client,
+    name: &Name,
+    role: Option<&str>,
+    host: Option<&str>,
+) -> Result<UrlView, Failure> {
     let query = host.map(|host| format!("?host={}", escaped(host))).unwrap_or_default();
-    client.get(&path(name, &format!("/url{query}"))).await
+    let of = role.map(|role| format!("/bindings/{}", escaped(role))).unwrap_or_default();
+    client.get(&path(name, &format!("{of}/url{query}"))).await
 }
 
 fn show_url(url: &UrlView, json: bool) -> Result<(), Failure> {
@@ -174,18 +192,23 @@ async fn destroy(
 }
 
 fn confirm(name: &Name) -> Result<(), Failure> {
+    let what = format!("destroying {name} removes its data");
+    let question = format!("This removes {name} and all its data, for good. Type its name to go on: ");
+    let left = format!("{name} is left as it was");
+    typed(name.as_str(), &what, &question).map_err(|failure| failure.unwrap_or(Failure::failed(left)))
+}
+
+/// Fails unless somebody at a terminal types `word`. Where nobody is there to be asked, the failure says so.
+pub fn typed(word: &str, what: &str, question: &str) -> Result<(), Option<Failure>> {
     if !std::io::stdin().is_terminal() {
-        let message = format!("destroying {name} removes its data; nobody is there to be asked");
-        return Err(Failure::usage(message).hint("say --force"));
+        let message = format!("{what}; nobody is there to be asked");
+        return Err(Some(Failure::usage(message).hint("say --force")));
     }
-    eprint!("This removes {name} and all its data, for good. Type its name to go on: ");
+    eprint!("{question}");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
-    if read.is_err() || answer.trim() != name.as_str() {
-        return Err(Failure::failed(format!("{name} is left as it was")));
-    }
-    Ok(())
+    if read.is_ok() && answer.trim() == word { Ok(()) } else { Err(None) }
 }
 
 async fn logs(client: &Client, name: &Name, follow: bool, tail: Option<u32>) -> Result<(), Failure> {

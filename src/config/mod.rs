@@ -90,6 +90,10 @@ pub struct ControlConfig {
     pub metrics: Option<SocketAddr>,
     /// The largest file that `import` takes. It is kept in `data_dir` while it is read in.
     pub import_max: Size,
+    /// The API over TCP, in TLS and for those who have a token; none serves it on the socket only.
+    pub tcp: Option<TcpApiConfig>,
+    /// How many further logins (`bind`) an addon may have.
+    pub bindings_max: u32,
 }
 
 impl Default for ControlConfig {
@@ -100,8 +104,25 @@ impl Default for ControlConfig {
             group: None,
             metrics: None,
             import_max: Size::from_mib(100 << 10),
+            tcp: None,
+            bindings_max: 32,
         }
     }
+}
+
+/// The API over TCP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpApiConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate and those that it follows from. Read again when it has changed.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+    /// Connections at once; further ones wait.
+    #[serde(default = "tcp_connections_max")]
+    pub connections_max: u32,
 }
 
 /// What is logged, and how.
@@ -279,6 +300,10 @@ const DEFAULT_IMAGES: [(&str, &str); 10] = [
     ("mosquitto", "eclipse-mosquitto:2"),
     ("memcached", "memcached:1.6"),
 ];
+
+fn tcp_connections_max() -> u32 {
+    256
+}
 
 fn default_plan() -> Name {
     fixed_name("small")

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// A duration, written `250ms`, `10s`, `5m` or `1h`.
+/// A duration, written `250ms`, `10s`, `5m`, `1h` or `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(u64);
 
@@ -50,8 +50,9 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-        let expected = "a duration with its unit, such as \"250ms\", \"10s\", \"5m\" or \"1h\"";
+        const UNITS: &[(&str, u64)] =
+            &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        let expected = "a duration with its unit, such as \"250ms\", \"10s\", \"5m\", \"1h\" or \"7d\"";
         deserializer.deserialize_any(WithUnit { units: UNITS, expected }).map(Millis)
     }
 }

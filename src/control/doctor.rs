@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::api::Api;
-use super::api::types::Check;
+use super::api::types::{Check, OrphanView};
+use super::orphans::OrphanError;
 use crate::addons::provision::Engine;
 use crate::config::{Config, ListenerConfig, Reach};
 use crate::docker::Endpoint;
@@ -209,6 +210,25 @@ fn addons(api: &Api) -> Check {
         return Check::ok(NAME, format!("{} provisioned, none in trouble", addons.len()));
     }
     Check::warn(NAME, broken.join("; "), "`pierhead info NAME` and `pierhead logs NAME` say more")
+}
+
+/// What is left of addons that there are not.
+pub fn orphans(found: &Result<Vec<OrphanView>, OrphanError>) -> Check {
+    const NAME: &str = "orphans";
+    let orphans = match found {
+        Ok(orphans) => orphans,
+        Err(error) => return Check::warn(NAME, format!("cannot be looked for: {error}"), ""),
+    };
+    if orphans.is_empty() {
+        return Check::ok(NAME, "everything of Pierhead's belongs to an addon");
+    }
+    let each = orphans.iter().map(|orphan| format!("{} {}", orphan.what, orphan.called));
+    let detail = format!("belonging to no addon: {}", each.collect::<Vec<_>>().join(", "));
+    Check::warn(
+        NAME,
+        detail,
+        "`pierhead doctor --fix` removes them; what it leaves, `docker volume rm` and the like",
+    )
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::addons::Addon;
 use crate::addons::lifecycle::State;
 use crate::dialect::{By, Reason};
 use crate::docker::Counters;
-use crate::routes::{Direction, Lane, Table};
+use crate::routes::{Direction, Lane, Table, Usage};
 
 /// The whole page.
 pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Addon]) -> String {
@@ -19,6 +19,7 @@ pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Ad
     by_protocol(&mut page, &cores);
     by_core(&mut page, &cores);
     by_addon(&mut page, table);
+    by_login(&mut page, table);
     of_docker(&mut page, watch);
     of_host(&mut page, edge, table, addons);
     page.0
@@ -95,6 +96,30 @@ fn by_addon(page: &mut Page, table: &Table) {
                 let way = [("direction", direction.as_str()), ("lane", lane.as_str())];
                 let labels = [("addon", route.name.as_str()), way[0], way[1]];
                 page.sample(&labels, route.usage.bytes(direction, lane));
+            }
+        }
+    }
+}
+
+/// Of logins that were bound or rotated; the empty role is the application's own.
+fn by_login(page: &mut Page, table: &Table) {
+    let mut routes = table.snapshot();
+    routes.truncate(ADDONS_MAX);
+    type Count = fn(&Usage) -> u64;
+    let families: [(&str, &str, &str, Count); 2] = [
+        ("pierhead_login_connections_active", "gauge", "Connections of a login open now.", Usage::active),
+        (
+            "pierhead_login_connections_opened_total",
+            "counter",
+            "Connections of a login handed to the addon.",
+            Usage::opened_total,
+        ),
+    ];
+    for (name, kind, help, count) in families {
+        page.head(name, kind, help);
+        for route in &routes {
+            for (role, usage) in route.usage.roles() {
+                page.sample(&[("addon", route.name.as_str()), ("role", &role)], count(&usage));
             }
         }
     }

@@ -3,15 +3,20 @@
 //! In come the configuration, the route table and a view of the edge; out go published routes, Docker calls and
 //! answers on the control socket. The edge does not notice when any of it is slow.
 
+mod access;
 pub mod api;
+mod credentials;
 mod docker_events;
 pub mod doctor;
 pub mod edge_status;
 mod explain;
 mod live_edge;
+mod login_counts;
 mod metrics;
+mod orphans;
 mod placeholders;
 mod reconciler;
+mod remote;
 pub mod socket;
 mod upgrader;
 
@@ -22,7 +27,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use self::api::audit::Peer;
+use self::api::caller::Peer;
+use self::api::idempotency::InProgress;
 use crate::addons::archives::Archives;
 use crate::addons::kinds;
 use crate::addons::provision::{Engine, LoginAddress, Provisioner};
@@ -32,10 +38,12 @@ use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
 use crate::sys::NetNamespace;
 use api::Api;
+use credentials::Credentials;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
 use placeholders::Placeholders;
 use reconciler::Reconciler;
+use remote::{Remote, RemoteError};
 use socket::{ControlSocket, SocketError, SocketFile};
 use upgrader::Upgrader;
 
@@ -61,6 +69,9 @@ pub enum StartError {
     /// The control socket cannot be served.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The API cannot be served over TCP.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The address for metrics cannot be served.
     #[error("cannot serve metrics at {0}: {1}")]
     Metrics(SocketAddr, io::Error),
@@ -83,6 +94,7 @@ impl ControlThread {
             store: Arc::new(Store::open(&config.data_dir)?),
             socket: ControlSocket::bind(&config.control)?,
             metrics: config.control.metrics.map(bind_metrics).transpose()?,
+            remote: config.control.tcp.as_ref().map(Remote::bind).transpose()?,
             config,
             table,
             edge,
@@ -130,10 +142,12 @@ struct Parts {
     store: Arc<Store>,
     socket: ControlSocket,
     metrics: Option<TcpListener>,
+    remote: Option<Remote>,
     endpoint: Endpoint,
 }
 
-async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
+async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
+    let remote = parts.remote.take();
     let (api, listener, _file) = match build(parts) {
         Ok((api, listener, metrics, file)) => {
             if let Some(metrics) = metrics {
@@ -147,8 +161,13 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
+    tokio::spawn(Arc::clone(&api.credentials).run());
     tokio::spawn(async move { watch.run().await });
-    let served = api::router(api).into_make_service_with_connect_info::<Peer>();
+    let router = api::router(api);
+    if let Some(remote) = remote {
+        tokio::spawn(serve_remote(remote, router.clone()));
+    }
+    let served = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, served).into_future();
     tokio::select! {
         _ = stopped => {}
@@ -159,14 +178,18 @@ async fn run(parts: Parts, stopped: oneshot::Receiver<()>) {
 type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener>, SocketFile);
 
 fn build(parts: Parts) -> io::Result<Built> {
-    let Parts { config, table, edge, store, socket, metrics, endpoint } = parts;
+    let Parts { config, table, edge, store, socket, metrics, endpoint, remote: _ } = parts;
     let engine = Arc::new(Engine::new(endpoint.clone()));
     let login_address: LoginAddress = {
         let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
         Arc::new(move |kind| edge_status::login_address(&*edge, &config, kind))
     };
-    let provisioner =
-        Arc::new(Provisioner::new(Arc::clone(&engine), Arc::clone(&config), store.instance(), login_address));
+    let provisioner = Arc::new(Provisioner::new(
+        Arc::clone(&engine),
+        Arc::clone(&config),
+        Arc::clone(&store),
+        login_address,
+    ));
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
     let placeholders = Arc::new(Placeholders::new(Arc::clone(&book), Arc::clone(&store)));
     placeholders.set_all().map_err(io::Error::other)?;
@@ -175,6 +198,8 @@ fn build(parts: Parts) -> io::Result<Built> {
     let reconciler =
         Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&placeholders)));
     let archives = Arc::new(Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes()));
+    let credentials =
+        Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
     let upgrader = Arc::new(Upgrader::new(
         Arc::clone(&store),
         Arc::clone(&provisioner),
@@ -192,10 +217,12 @@ fn build(parts: Parts) -> io::Result<Built> {
         provisioner,
         archives,
         upgrader,
+        credentials,
         engine,
         watch,
         table,
         edge,
+        keys: InProgress::default(),
         started_at,
     });
     let (listener, file) = socket.into_parts();
@@ -213,6 +240,11 @@ fn enter_namespaces(reach: Reach) -> io::Result<bool> {
              CAP_SYS_ADMIN, or set \"auto\""
         ))),
     }
+}
+
+async fn serve_remote(remote: Remote, router: axum::Router) {
+    let result = remote.serve(router).await;
+    tracing::error!(?result, "the API is not served over TCP any more");
 }
 
 async fn serve_metrics(listener: tokio::net::TcpListener, api: Arc<Api>) {

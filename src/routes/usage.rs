@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
+use hashbrown::HashMap;
+
 /// Counters of one addon, shared by all cores and kept across changes of its route.
 ///
 /// All operations are relaxed: each counter is exact, but two counters read one after the other need not fit
@@ -28,6 +31,9 @@ struct Connections {
     refused: AtomicU64,
     /// Unix time in seconds; 0 for never.
     last_used_s: AtomicU64,
+    /// Counters of single logins, by role: those that somebody has asked for, so that no client can add one. Of these only
+    /// the connections count.
+    roles: ArcSwapOption<HashMap<String, Arc<Usage>>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +43,11 @@ struct Bytes([[AtomicU64; Lane::ALL.len()]; Direction::ALL.len()]);
 /// One open connection; dropping it counts the connection as closed.
 #[derive(Debug)]
 #[must_use = "dropping the guard counts the connection as closed"]
-pub struct OpenGuard(Arc<Usage>);
+pub struct OpenGuard {
+    usage: Arc<Usage>,
+    /// The counters of its login, where it has some of its own.
+    of_role: Option<Arc<Usage>>,
+}
 
 impl Usage {
     /// Counts one more connection, unless `max` are open already (0 for no limit). Under contention never
@@ -51,7 +61,34 @@ impl Usage {
         }
         connections.opened.fetch_add(1, Relaxed);
         self.touch();
-        Some(OpenGuard(Arc::clone(self)))
+        Some(OpenGuard { usage: Arc::clone(self), of_role: None })
+    }
+
+    /// From now on connections of these roles are counted apart, and no others; the empty one stands for logins without a
+    /// role. What was counted of them before stays.
+    pub fn count_roles(&self, roles: impl IntoIterator<Item = String>) {
+        let before = self.connections.roles.load_full().unwrap_or_default();
+        let mut after: HashMap<String, Arc<Usage>> = HashMap::new();
+        for role in roles.into_iter().chain([String::new()]) {
+            let usage = before.get(&role).cloned().unwrap_or_default();
+            after.insert(role, usage);
+        }
+        if after.len() != before.len() || after.keys().any(|role| !before.contains_key(role)) {
+            self.connections.roles.store(Some(Arc::new(after)));
+        }
+    }
+
+    /// The roles that are counted apart, with their counters, by name.
+    pub fn roles(&self) -> Vec<(String, Arc<Usage>)> {
+        let roles = self.connections.roles.load_full().unwrap_or_default();
+        let mut roles: Vec<_> = roles.iter().map(|(role, usage)| (role.clone(), Arc::clone(usage))).collect();
+        roles.sort_by(|(one, _), (other, _)| one.cmp(other));
+        roles
+    }
+
+    /// The counters of one role, if they are kept.
+    pub fn of_role(&self, role: &str) -> Option<Arc<Usage>> {
+        self.connections.roles.load().as_ref()?.get(role).cloned()
     }
 
     /// Adds `n` bytes that were delivered in this direction through this lane.
@@ -103,15 +140,28 @@ impl Usage {
 impl OpenGuard {
     /// The counters that this connection is counted in.
     pub fn usage(&self) -> &Arc<Usage> {
-        &self.0
+        &self.usage
+    }
+
+    /// Counts the connection for its login, too, if that one is counted apart.
+    pub fn with_role(mut self, role: Option<&str>) -> Self {
+        if let Some(of_role) = self.usage.of_role(role.unwrap_or_default()) {
+            of_role.connections.active.fetch_add(1, Relaxed);
+            of_role.connections.opened.fetch_add(1, Relaxed);
+            of_role.touch();
+            self.of_role = Some(of_role);
+        }
+        self
     }
 }
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.connections.closed.fetch_add(1, Relaxed);
-        self.0.connections.active.fetch_sub(1, Relaxed);
+        for usage in [Some(&self.usage), self.of_role.as_ref()].into_iter().flatten() {
+            usage.touch();
+            usage.connections.closed.fetch_add(1, Relaxed);
+            usage.connections.active.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -197,6 +247,29 @@ mod tests {
         assert_eq!(usage.active(), 0);
         assert_eq!(usage.opened_total(), usage.closed_total());
         assert_eq!(usage.opened_total() + usage.refused_total(), 80_000);
+    }
+
+    #[test]
+    fn roles_are_counted_that_were_asked_for_and_no_others() {
+        let usage = Arc::new(Usage::default());
+        drop(usage.try_open(0).unwrap().with_role(Some("reader")));
+        assert!(usage.of_role("reader").is_none());
+        usage.count_roles(["reader".to_owned()]);
+        let first = usage.try_open(0).unwrap().with_role(Some("reader"));
+        let _own = usage.try_open(0).unwrap().with_role(None);
+        let _other = usage.try_open(0).unwrap().with_role(Some("nobody"));
+        assert!(usage.of_role("nobody").is_none());
+        let reader = usage.of_role("reader").unwrap();
+        assert_eq!((reader.active(), reader.opened_total(), usage.active()), (1, 1, 3));
+        assert_eq!(usage.of_role("").unwrap().active(), 1);
+        // What was counted stays, also of a connection that goes on.
+        usage.count_roles(["reader".to_owned(), "writer".to_owned()]);
+        drop(first);
+        let reader = usage.of_role("reader").unwrap();
+        assert_eq!((reader.active(), reader.closed_total(), usage.active()), (0, 1, 2));
+        assert!(reader.last_used_s().is_some());
+        usage.count_roles([]);
+        assert!(usage.of_role("reader").is_none());
     }
 
     #[test]

@@ -215,11 +215,10 @@ impl Archives {
         command: &[String],
         container: &str,
     ) -> Result<Program, ArchiveError> {
-        let password = self.provisioner.secrets().read(&addon.name);
-        let password =
-            password.map_err(|error| ArchiveError::Failed(format!("its password file: {error}")))?;
-        let env = format!("{}={}", archive.password_variable, password.expose());
-        Ok(self.provisioner.exec(container, command, env).await?)
+        let (login, env) = self.provisioner.archive_login(addon, archive)?;
+        let argument = |word: &String| if word == Archive::LOGIN { login.clone() } else { word.clone() };
+        let command: Vec<String> = command.iter().map(argument).collect();
+        Ok(self.provisioner.exec(container, &command, env).await?)
     }
 
     /// Keeps exports and imports away from an addon, until what is returned is dropped.

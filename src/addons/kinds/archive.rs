@@ -22,6 +22,11 @@ pub struct Archive {
     pub check: fn(Ends<'_>) -> Result<(), &'static str>,
 }
 
+impl Archive {
+    /// An argument that is this stands for whoever logs in when the program is run.
+    pub const LOGIN: &str = "{login}";
+}
+
 /// The first and the last bytes of a file, [`Ends::LEN`] of each or fewer.
 #[derive(Clone, Copy, Debug)]
 pub struct Ends<'a> {

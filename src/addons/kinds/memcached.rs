@@ -65,6 +65,7 @@ impl Kind for Memcached {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        _login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(auth(address, name, password))
@@ -114,7 +115,8 @@ mod tests {
     #[test]
     fn the_password_is_in_the_secret_file_and_in_the_url_and_nowhere_else() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "::1", port: 11211 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "::1", port: 11211 };
         let settings = Memcached.image_settings(&name, &Plan::default());
         assert!(!format!("{:?}{:?}", settings.env, settings.args).contains("sesame"));
         assert_eq!(settings.args[3..], ["memcached", "-m", "384"]);

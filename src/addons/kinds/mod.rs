@@ -3,6 +3,7 @@
 //! In come names, passwords and addresses; out go the image's variables, URLs, command lines, and the answer to
 //! "does a login succeed?", the only thing here that touches the network.
 
+mod accounts;
 mod archive;
 mod memcached;
 mod mongodb;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub use self::accounts::{Accounts, SUPERUSER, Script, Superuser};
 pub use self::archive::{Archive, Ends};
 use super::secrets::Password;
 use crate::config::Plan;
@@ -88,14 +90,20 @@ pub trait Kind: Send + Sync {
     /// The environment variable that applications expect the URL in.
     fn variable(&self) -> &'static str;
 
-    /// Whether a login with the addon's password succeeds at `address`. The error says why not; whether that
+    /// Whether a login with the application's password, as `login`, succeeds at `address`. The error says why not; whether that
     /// will pass with time cannot be told from it. Gives up by itself after a few seconds.
     fn check_login<'a>(
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a>;
+
+    /// How its engine's users are made, changed and removed. `None`: it has but the one that it was made with.
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        None
+    }
 
     /// How its data are exported and imported. `None`: not at all.
     fn archive(&self, _name: &Name) -> Option<Archive> {
@@ -103,7 +111,7 @@ pub trait Kind: Send + Sync {
     }
 
     /// How it changes its version. `None`: not at all.
-    fn upgrade(&self, _name: &Name) -> Option<upgrade::Upgrade> {
+    fn upgrade(&self) -> Option<upgrade::Upgrade> {
         None
     }
 
@@ -153,8 +161,10 @@ pub struct ImageSettings {
 /// Everything that a client needs.
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
-    /// The addon: its user and its database are called the same.
+    /// The addon, and its database.
     pub name: &'a Name,
+    /// Who logs in: the addon's name, or `name.role`.
+    pub login: &'a str,
     /// The password.
     pub password: &'a Password,
     /// Host name or address of the edge.
@@ -164,7 +174,7 @@ pub struct Access<'a> {
 }
 
 /// A program to run for somebody at a terminal.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct ClientCommand {
     /// The program, found in `PATH`. Empty where there is none.
     pub program: String,
@@ -178,8 +188,8 @@ pub struct ClientCommand {
 
 /// A URL that holds a login and a place, and nothing else.
 fn login_url(scheme: &str, access: &Access<'_>) -> String {
-    let (name, password) = (percent_encoded(access.name.as_str()), percent_encoded(access.password.expose()));
-    format!("{scheme}://{name}:{password}@{}:{}", url_host(access.host), access.port)
+    let (login, password) = (percent_encoded(access.login), percent_encoded(access.password.expose()));
+    format!("{scheme}://{login}:{password}@{}:{}", url_host(access.host), access.port)
 }
 
 /// Escapes what RFC 3986 does not allow in the user, password or path of a URL.

@@ -61,6 +61,7 @@ impl Kind for Mosquitto {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        _login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(connect(address, name, password))
@@ -68,7 +69,7 @@ impl Kind for Mosquitto {
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
-            let args = ["-h", host, "-p", &port.to_string(), "-u", access.name.as_str()];
+            let args = ["-h", host, "-p", &port.to_string(), "-u", access.login];
             args.map(str::to_owned).to_vec()
         };
         Some(ClientCommand {
@@ -147,7 +148,13 @@ mod tests {
     #[test]
     fn the_password_is_in_the_secret_file_and_in_the_url_and_nowhere_else() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "db.example.com", port: 1883 };
+        let access = Access {
+            name: &name,
+            login: name.as_str(),
+            password: &password,
+            host: "db.example.com",
+            port: 1883,
+        };
         let settings = Mosquitto.image_settings(&name, &Plan::default());
         assert!(!format!("{:?}{:?}", Mosquitto.client(&access), settings.args).contains("sesame"));
         assert_eq!(settings.args[3..], ["mosquitto", "402653184"]);

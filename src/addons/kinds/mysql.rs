@@ -1,16 +1,17 @@
 //! MariaDB and MySQL, as their official images have them. The application's login is not a superuser: it has every right
-//! in the database of its own name. `root` has the same password and can log in inside the container only.
+//! in the database of its own name. `root` has a password of its own and can log in inside the container only.
 
 use std::net::SocketAddr;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 
+use super::accounts::MysqlAccounts;
 use super::archive::{Ends, has};
 use super::upgrade::Upgrade;
 use super::{
-    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, mysql_upgrade, percent_encoded,
-    url_host,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    mysql_upgrade, percent_encoded,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -31,6 +32,11 @@ pub static MARIADB: Mysql = Mysql {
     // From 11.4 on the client insists on TLS otherwise.
     client_option: "--skip-ssl",
     dump_program: "mariadb-dump",
+    accounts: MysqlAccounts {
+        client: "mariadb",
+        flavour: Flavour::Mariadb,
+        env: &[("MARIADB_ROOT_PASSWORD_FILE", "/run/secrets/superuser")],
+    },
 };
 
 /// The kind `mysql`.
@@ -48,6 +54,11 @@ pub static MYSQL: Mysql = Mysql {
     // MariaDB's, which knows no such option and then only says so.
     client_option: "--loose-get-server-public-key",
     dump_program: "mysqldump",
+    accounts: MysqlAccounts {
+        client: "mysql",
+        flavour: Flavour::Mysql,
+        env: &[("MYSQL_ROOT_PASSWORD_FILE", "/run/secrets/superuser")],
+    },
 };
 
 /// A kind of this family.
@@ -58,6 +69,7 @@ pub struct Mysql {
     variables: Variables,
     client_option: &'static str,
     dump_program: &'static str,
+    accounts: MysqlAccounts,
 }
 
 /// What the image calls its environment variables.
@@ -107,9 +119,7 @@ impl Kind for Mysql {
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        let password = percent_encoded(access.password.expose());
-        format!("mysql://{name}:{password}@{host}:{}/{name}", access.port)
+        format!("{}/{}", login_url("mysql", access), percent_encoded(access.name.as_str()))
     }
 
     fn variable(&self) -> &'static str {
@@ -120,14 +130,19 @@ impl Kind for Mysql {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        in_time(async move { select_one(address, name, password).await.map_err(explain) })
+        in_time(async move { select_one(address, name, login, password).await.map_err(explain) })
+    }
+
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
     }
 
     fn archive(&self, name: &Name) -> Option<Archive> {
         let at = |program: &str, options: &[&str]| -> Vec<String> {
-            let to = ["--protocol=tcp", "-h", "127.0.0.1", "-u", name.as_str(), self.client_option];
+            let to = ["--protocol=tcp", "-h", "127.0.0.1", "-u", Archive::LOGIN, self.client_option];
             [&[program], &to[..], options, &[name.as_str()]].concat().into_iter().map(str::to_owned).collect()
         };
         let dump = [
@@ -153,15 +168,16 @@ impl Kind for Mysql {
         })
     }
 
-    fn upgrade(&self, name: &Name) -> Option<Upgrade> {
-        (self.flavour == Flavour::Mariadb).then(|| mysql_upgrade::upgrade(name))
+    fn upgrade(&self) -> Option<Upgrade> {
+        (self.flavour == Flavour::Mariadb).then(|| mysql_upgrade::upgrade())
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
             let (name, port) = (access.name.as_str(), port.to_string());
             // By TCP: "localhost" would mean a socket file.
-            let args = ["--protocol=tcp", "-h", host, "-P", &port, "-u", name, self.client_option, name];
+            let args =
+                ["--protocol=tcp", "-h", host, "-P", &port, "-u", access.login, self.client_option, name];
             args.map(str::to_owned).to_vec()
         };
         Some(ClientCommand {
@@ -188,10 +204,9 @@ fn is_whole_dump(ends: Ends<'_>) -> Result<(), &'static str> {
     }
 }
 
-async fn select_one(address: SocketAddr, name: &Name, password: &Password) -> Result<(), Error> {
+async fn select_one(address: SocketAddr, name: &Name, login: &str, password: &Password) -> Result<(), Error> {
     let options = OptsBuilder::default().ip_or_hostname(address.ip().to_string()).tcp_port(address.port());
-    let options =
-        options.user(Some(name.as_str())).pass(Some(password.expose())).db_name(Some(name.as_str()));
+    let options = options.user(Some(login)).pass(Some(password.expose())).db_name(Some(name.as_str()));
     // The driver would ask a server on this host for its socket file and go there, past the edge.
     let mut connection = Conn::new(options.prefer_socket(false)).await?;
     connection.query_drop("SELECT 1").await?;
@@ -217,7 +232,8 @@ mod tests {
     #[test]
     fn urls_are_percent_encoded() {
         let (name, password) = (Name::parse("blog-1").unwrap(), Password::new("p@ss/w:rd %é".into()));
-        let access = Access { name: &name, password: &password, host: "::1", port: 3306 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "::1", port: 3306 };
         let url = "mysql://blog-1:p%40ss%2Fw%3Ard%20%25%C3%A9@[::1]:3306/blog-1";
         assert_eq!((MARIADB.url(&access), MYSQL.url(&access)), (url.to_owned(), url.to_owned()));
     }
@@ -225,7 +241,8 @@ mod tests {
     #[test]
     fn no_password_in_arguments_or_environment() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 3306 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "127.0.0.1", port: 3306 };
         for kind in [&MARIADB, &MYSQL] {
             let settings = kind.image_settings(&name, &Plan::default());
             let shown = format!("{:?}{:?}{:?}", kind.client(&access), settings.env, settings.args);

@@ -2,11 +2,10 @@
 //! so it has none yet.
 
 use super::upgrade::{Moving, Upgrade, script};
-use crate::dialect::Name;
 
-/// How an addon of this name changes its version.
-pub(super) fn upgrade(name: &Name) -> Upgrade {
-    let with_login = |text: &str| script(&format!("{LOGIN}\n{text}"), name);
+/// How an addon changes its version.
+pub(super) fn upgrade() -> Upgrade {
+    let with_login = |text: &str| script(&format!("{LOGIN}\n{text}"));
     Upgrade {
         version: &["mariadbd", "--version"],
         // 10.6 and 10.11 are as different as 10.11 and 11.4.
@@ -41,10 +40,15 @@ printf '%s\n' "$databases" | while IFS= read -r database; do
     mariadb-dump --protocol=socket -u root --single-transaction --quick --routines --triggers --events --hex-blob --add-drop-database --databases "$database" </dev/null
 done"#;
 
-const LOAD: &str = "exec mariadb --protocol=socket -u root --batch mysql >/dev/null";
+/// The dump leaves users as they are that are there: those that the new engine was made with go first, so that each has the
+/// password of the old one, or is locked as it was there.
+const LOAD: &str = r#"drops=$(sql -e "SELECT concat('DROP USER ', quote(user), '@', quote(host), ';') FROM mysql.user WHERE user NOT IN ('root', 'mariadb.sys', 'healthcheck', '')")
+printf '%s\n' "$drops" | sql
+exec mariadb --protocol=socket -u root --batch mysql >/dev/null"#;
 
 const INVENTORY: &str = r#"own="NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
-sql -e "SELECT concat('login ', user, '@', host) FROM mysql.user WHERE user NOT IN ('mariadb.sys', 'healthcheck', '') ORDER BY 1"
+sql -e "SELECT concat('login ', user, '@', host, ' ', coalesce(md5(json_value(priv, '\$.authentication_string')), '-'), ' ',
+    coalesce(json_value(priv, '\$.account_locked'), 0) IN ('1', 'true')) FROM mysql.global_priv WHERE user NOT IN ('mariadb.sys', 'healthcheck', '') ORDER BY 1"
 counts=$(sql --raw -e "SELECT concat('SELECT concat(', quote(concat('table ', table_schema, '.', table_name, ' ')), ', count(*)) FROM \`', replace(table_schema, '\`', '\`\`'), '\`.\`', replace(table_name, '\`', '\`\`'), '\`;')
     FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SEQUENCE') AND table_schema $own ORDER BY table_schema, table_name")
 printf '%s\n' "$counts" | sql --raw

@@ -65,6 +65,7 @@ impl Kind for Nats {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        _login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(ping(address, name, password))
@@ -74,7 +75,7 @@ impl Kind for Nats {
         let server = format!("{}:{}", url_host(access.host), access.port);
         Some(ClientCommand {
             program: "nats".into(),
-            args: ["--server", &server, "--user", access.name.as_str()].map(str::to_owned).to_vec(),
+            args: ["--server", &server, "--user", access.login].map(str::to_owned).to_vec(),
             args_in_container: vec![],
             password_variable: "NATS_PASSWORD".into(),
         })
@@ -118,7 +119,8 @@ mod tests {
     #[test]
     fn the_password_is_in_the_secret_file_and_in_the_url_and_nowhere_else() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "::1", port: 4222 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "::1", port: 4222 };
         let settings = Nats.image_settings(&name, &Plan::default());
         let told = format!("{:?}{:?}{:?}", Nats.client(&access), settings.env, settings.args);
         assert!(!told.contains("sesame"));

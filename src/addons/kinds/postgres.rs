@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use tokio_postgres::NoTls;
 
+use super::accounts::PostgresAccounts;
 use super::upgrade::Upgrade;
 use super::{
-    Access, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded,
-    postgres_upgrade, url_host,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    percent_encoded, postgres_upgrade,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -29,6 +30,12 @@ impl Kind for Postgres {
         5432
     }
 
+    /// Pierhead's own user in the engine, and what the engine keeps for itself.
+    fn reserved_names(&self) -> &'static [&'static str] {
+        &["pierhead", "postgres"]
+    }
+
+    /// As it is without a user of Pierhead's own: the application's login is then the superuser.
     fn image_settings(&self, name: &Name, _plan: &Plan) -> ImageSettings {
         let env = vec![
             ("POSTGRES_USER", name.to_string()),
@@ -43,9 +50,7 @@ impl Kind for Postgres {
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        let password = percent_encoded(access.password.expose());
-        format!("postgres://{name}:{password}@{host}:{}/{name}", access.port)
+        format!("{}/{}", login_url("postgres", access), percent_encoded(access.name.as_str()))
     }
 
     fn variable(&self) -> &'static str {
@@ -56,14 +61,19 @@ impl Kind for Postgres {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        in_time(select_one(address, name, password))
+        in_time(select_one(address, name, login, password))
+    }
+
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&PostgresAccounts)
     }
 
     fn archive(&self, name: &Name) -> Option<Archive> {
         let at = |program: &str, options: &[&str]| {
-            let to = ["-h", "127.0.0.1", "-U", name.as_str(), "-d", name.as_str()];
+            let to = ["-h", "127.0.0.1", "-U", Archive::LOGIN, "-d", name.as_str()];
             [&[program], options, &to].concat().into_iter().map(str::to_owned).collect()
         };
         Some(Archive {
@@ -85,14 +95,14 @@ impl Kind for Postgres {
         })
     }
 
-    fn upgrade(&self, name: &Name) -> Option<Upgrade> {
-        Some(postgres_upgrade::upgrade(name))
+    fn upgrade(&self) -> Option<Upgrade> {
+        Some(postgres_upgrade::upgrade())
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
-            let name = access.name.as_str();
-            let args = ["-h", host, "-p", &port.to_string(), "-U", name, "-d", name];
+            let (port, name) = (port.to_string(), access.name.as_str());
+            let args = ["-h", host, "-p", &port, "-U", access.login, "-d", name];
             args.map(str::to_owned).to_vec()
         };
         Some(ClientCommand {
@@ -104,10 +114,15 @@ impl Kind for Postgres {
     }
 }
 
-async fn select_one(address: SocketAddr, name: &Name, password: &Password) -> Result<(), String> {
+async fn select_one(
+    address: SocketAddr,
+    name: &Name,
+    login: &str,
+    password: &Password,
+) -> Result<(), String> {
     let mut config = tokio_postgres::Config::new();
     config.host(address.ip().to_string()).port(address.port());
-    config.user(name.as_str()).dbname(name.as_str()).password(password.expose());
+    config.user(login).dbname(name.as_str()).password(password.expose());
     config.application_name("pierhead login check");
     let (client, connection) = config.connect(NoTls).await.map_err(explain)?;
     // The connection ends by itself once the client is dropped, having said good-bye to the server.
@@ -137,7 +152,13 @@ mod tests {
     #[test]
     fn urls_are_percent_encoded() {
         let (name, password) = (Name::parse("blog-1").unwrap(), Password::new("p@ss/w:rd %é".into()));
-        let mut access = Access { name: &name, password: &password, host: "db.example.com", port: 5432 };
+        let mut access = Access {
+            name: &name,
+            login: name.as_str(),
+            password: &password,
+            host: "db.example.com",
+            port: 5432,
+        };
         let url = "postgres://blog-1:p%40ss%2Fw%3Ard%20%25%C3%A9@db.example.com:5432/blog-1";
         assert_eq!(Postgres.url(&access), url);
         access.host = "::1";
@@ -147,7 +168,8 @@ mod tests {
     #[test]
     fn no_password_in_arguments_or_environment() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "127.0.0.1", port: 5432 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "127.0.0.1", port: 5432 };
         let client = format!("{:?}", Postgres.client(&access));
         let env = format!("{:?}", Postgres.image_settings(&name, &Plan::default()).env);
         assert!(!client.contains("sesame") && !env.contains("sesame"));

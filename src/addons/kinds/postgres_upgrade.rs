@@ -4,11 +4,10 @@
 //! would have to be fed through the edge. A later server reads what an earlier pg_dump writes.
 
 use super::upgrade::{Moving, Upgrade, script};
-use crate::dialect::Name;
 
-/// How an addon of this name changes its version.
-pub(super) fn upgrade(name: &Name) -> Upgrade {
-    let with_login = |text: &str| script(&format!("{LOGIN}\n{text}"), name);
+/// How an addon changes its version.
+pub(super) fn upgrade() -> Upgrade {
+    let with_login = |text: &str| script(&format!("{LOGIN}\n{text}"));
     Upgrade {
         version: &["postgres", "--version"],
         same_files: 1,
@@ -38,7 +37,7 @@ SELECT 'the tablespace ' || spcname || ' has no place in another container: move
     FROM pg_tablespace WHERE spcname !~ '^pg_';
 SQL"#;
 
-/// Roles that are there already, as the addon's own is, get what they had; databases are made anew. A failure of any of
+/// Roles that are there already, as those of an addon's logins and Pierhead's own are, get what they had; databases are made anew. A failure of any of
 /// the programs is one of the whole.
 const DUMP: &str = r#"globals=$(pg_dumpall --globals-only)
 databases=$(psql -XAtq -d postgres -c "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Access, ImageSettings, Kind, LoginCheck, in_time, login_url};
+use super::accounts::RabbitmqAccounts;
+use super::{Access, Accounts, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -52,22 +53,8 @@ impl Kind for Rabbitmq {
         }
     }
 
-    fn secret_text(&self, name: &Name, password: &Password) -> Option<String> {
-        let all = ".*";
-        let definitions = serde_json::json!({
-            "vhosts": [{ "name": name.as_str() }],
-            "users": [{
-                "name": name.as_str(),
-                "password_hash": password_hash(name, password),
-                "hashing_algorithm": "rabbit_password_hashing_sha256",
-                // May set policies for its queues, where the image has the plugin `management`.
-                "tags": ["policymaker"],
-            }],
-            "permissions": [
-                { "user": name.as_str(), "vhost": name.as_str(), "configure": all, "write": all, "read": all },
-            ],
-        });
-        Some(format!("{definitions}\n"))
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&RabbitmqAccounts)
     }
 
     /// With the virtual host, which is called as the addon.
@@ -83,9 +70,10 @@ impl Kind for Rabbitmq {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        in_time(open(address, name, password))
+        in_time(open(address, name, login, password))
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {
@@ -97,27 +85,27 @@ impl Kind for Rabbitmq {
 }
 
 /// The hash of RabbitMQ ("Access Control", "Computing Password Hash"): a salt of four bytes, and the SHA-256 of it and the
-/// password. The salt is made from the name: passwords are random, and the same file has to come out every time.
-fn password_hash(name: &Name, password: &Password) -> String {
-    let salt = &Sha256::digest(name.as_str())[..4];
+/// password. The salt is made from the user: passwords are random, and the same file has to come out every time.
+pub(super) fn password_hash(login: &str, password: &Password) -> String {
+    let salt = &Sha256::digest(login)[..4];
     let hash = Sha256::new().chain_update(salt).chain_update(password.expose()).finalize();
     BASE64.encode([salt, &hash[..]].concat())
 }
 
 /// Logs in with AMQP 0-9-1, opens the virtual host, and takes leave: a server logs who does not.
-async fn open(address: SocketAddr, name: &Name, password: &Password) -> Result<(), String> {
+async fn open(address: SocketAddr, name: &Name, login: &str, password: &Password) -> Result<(), String> {
     let (name, password) = (name.as_str(), password.expose());
     let short = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
     let long = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
-    let response = format!("\0{name}\0{password}");
-    let login = [long(TELL_WHY), short("PLAIN"), long(response.as_bytes()), short("en_US")].concat();
+    let response = format!("\0{login}\0{password}");
+    let start_ok = [long(TELL_WHY), short("PLAIN"), long(response.as_bytes()), short("en_US")].concat();
     let open = [short(name), vec![0, 0]].concat();
     let leave = [&200_u16.to_be_bytes()[..], &short("checked"), &[0; 4]].concat();
 
     let mut stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     say(&mut stream, b"AMQP\0\0\x09\x01").await?;
     hear(&mut stream, START).await?;
-    say(&mut stream, &method(START_OK, &login)).await?;
+    say(&mut stream, &method(START_OK, &start_ok)).await?;
     // Channels, frames and heartbeats as the server likes them.
     let tune = hear(&mut stream, TUNE).await?;
     say(&mut stream, &[method(TUNE_OK, &tune), method(OPEN, &open)].concat()).await?;
@@ -203,13 +191,17 @@ const CLOSE_OK: u32 = 10 << 16 | 51;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addons::logins::{Account, Rights};
 
     #[test]
     fn the_password_is_in_the_url_and_nowhere_else() {
         let (name, password) = (Name::parse("blog").unwrap(), Password::new("sesame".into()));
-        let access = Access { name: &name, password: &password, host: "::1", port: 5672 };
+        let access =
+            Access { name: &name, login: name.as_str(), password: &password, host: "::1", port: 5672 };
         let settings = Rabbitmq.image_settings(&name, &Plan::default());
-        let secret = Rabbitmq.secret_text(&name, &password).unwrap();
+        let account =
+            Account { login: "blog".into(), rights: Rights::Owner, passwords: vec![password.clone()] };
+        let secret = RabbitmqAccounts.users_text(&name, &[account], None).unwrap();
         let told = format!("{:?}{:?}{:?}{secret}", Rabbitmq.client(&access), settings.env, settings.args);
         assert!(!told.contains("sesame"), "{told}");
         assert_eq!(settings.args[3..], ["rabbitmq", "blog", "322122546"]);

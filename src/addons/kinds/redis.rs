@@ -6,13 +6,12 @@
 
 use std::net::SocketAddr;
 
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::accounts::RedisAccounts;
 use super::upgrade::Upgrade;
-use super::{Access, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, percent_encoded, url_host};
-use crate::addons::hex;
+use super::{Access, Accounts, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -22,14 +21,23 @@ pub struct Redis {
     name: &'static str,
     client: &'static str,
     version: &'static [&'static str],
+    accounts: RedisAccounts,
 }
 
 /// The kind `redis`.
-pub static REDIS: Redis =
-    Redis { name: "redis", client: "redis-cli", version: &["redis-server", "--version"] };
+pub static REDIS: Redis = Redis {
+    name: "redis",
+    client: "redis-cli",
+    version: &["redis-server", "--version"],
+    accounts: RedisAccounts { client: "redis-cli" },
+};
 /// The kind `valkey`.
-pub static VALKEY: Redis =
-    Redis { name: "valkey", client: "valkey-cli", version: &["valkey-server", "--version"] };
+pub static VALKEY: Redis = Redis {
+    name: "valkey",
+    client: "valkey-cli",
+    version: &["valkey-server", "--version"],
+    accounts: RedisAccounts { client: "valkey-cli" },
+};
 
 impl Kind for Redis {
     fn name(&self) -> &'static str {
@@ -45,7 +53,7 @@ impl Kind for Redis {
     }
 
     fn reserved_names(&self) -> &'static [&'static str] {
-        &["default"]
+        &["default", "pierhead"]
     }
 
     fn image_settings(&self, _name: &Name, plan: &Plan) -> ImageSettings {
@@ -61,15 +69,12 @@ impl Kind for Redis {
         }
     }
 
-    fn secret_text(&self, name: &Name, password: &Password) -> Option<String> {
-        let hash = hex(&Sha256::digest(password.expose()));
-        // Reset, `default` is off, and could do nothing if somebody turned it on.
-        Some(format!("user default reset\nuser {name} on #{hash} ~* &* +@all\n"))
+    fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
     }
 
     fn url(&self, access: &Access<'_>) -> String {
-        let (name, host) = (percent_encoded(access.name.as_str()), url_host(access.host));
-        format!("redis://{name}:{}@{host}:{}/0", percent_encoded(access.password.expose()), access.port)
+        format!("{}/0", login_url("redis", access))
     }
 
     fn variable(&self) -> &'static str {
@@ -79,20 +84,21 @@ impl Kind for Redis {
     fn check_login<'a>(
         &'a self,
         address: SocketAddr,
-        name: &'a Name,
+        _name: &'a Name,
+        login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
-        in_time(ping(address, name, password))
+        in_time(ping(address, login, password))
     }
 
-    fn upgrade(&self, _name: &Name) -> Option<Upgrade> {
+    fn upgrade(&self) -> Option<Upgrade> {
         // A later server reads what an earlier one has written down, and not the other way round.
         Some(Upgrade { version: self.version, same_files: 0, moving: None })
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {
         let args = |host: &str, port: u16| {
-            let args = ["-h", host, "-p", &port.to_string(), "--user", access.name.as_str()];
+            let args = ["-h", host, "-p", &port.to_string(), "--user", access.login];
             args.map(str::to_owned).to_vec()
         };
         Some(ClientCommand {
@@ -105,8 +111,8 @@ impl Kind for Redis {
 }
 
 /// Logs in and asks for something that a server which is still loading its data refuses.
-async fn ping(address: SocketAddr, name: &Name, password: &Password) -> Result<(), String> {
-    let (name, password) = (name.as_str(), password.expose());
+async fn ping(address: SocketAddr, name: &str, password: &Password) -> Result<(), String> {
+    let password = password.expose();
     let (name_len, password_len) = (name.len(), password.len());
     let commands = format!(
         "*3\r\n$4\r\nAUTH\r\n${name_len}\r\n{name}\r\n${password_len}\r\n{password}\r\n*1\r\n$4\r\nPING\r\n"
@@ -131,9 +137,10 @@ const ANSWERS_LEN_MAX: u64 = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addons::logins::{Account, Rights};
 
     fn access<'a>(name: &'a Name, password: &'a Password) -> Access<'a> {
-        Access { name, password, host: "db.example.com", port: 6379 }
+        Access { name, login: name.as_str(), password, host: "db.example.com", port: 6379 }
     }
 
     #[test]
@@ -155,9 +162,13 @@ mod tests {
                 && !format!("{:?}{:?}", settings.env, settings.args).contains("sesame")
         );
         assert_eq!(settings.args[4..], ["--maxmemory", "402653184"]);
-        let secret = REDIS.secret_text(&name, &password).unwrap();
+        let account = Account { login: "blog".into(), rights: Rights::Owner, passwords: vec![password] };
+        let secret = REDIS.accounts.users_text(&name, &[account], None).unwrap();
         // echo -n sesame | sha256sum
         let hash = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
-        assert_eq!(secret, format!("user default reset\nuser blog on #{hash} ~* &* +@all\n"));
+        assert_eq!(
+            secret,
+            format!("user default reset\nuser blog on #{hash} ~* &* +@all -@admin +config|get\n")
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use super::Archive;
+
 /// What a kind can do about a new version.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
@@ -14,7 +16,8 @@ pub struct Upgrade {
     pub moving: Option<Moving>,
 }
 
-/// Programs that move everything that an engine holds to another version of it: data, logins, rights.
+/// Programs that move everything that an engine holds to another version of it: data, logins, rights. They log in as its
+/// superuser: an argument that is [`Archive::LOGIN`] stands for that one.
 #[derive(Clone, Debug)]
 pub struct Moving {
     /// Ends the sessions of others in the old engine, and keeps what writes by itself from writing. Repeated until there
@@ -76,9 +79,9 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// A program that a shell runs, with `$1` for the addon's name.
-pub(super) fn script(text: &str, name: &crate::dialect::Name) -> Vec<String> {
-    ["sh", "-c", text, "upgrade", name.as_str()].map(str::to_owned).to_vec()
+/// A program that a shell runs, with `$1` for who logs in.
+pub(super) fn script(text: &str) -> Vec<String> {
+    ["sh", "-c", text, "upgrade", Archive::LOGIN].map(str::to_owned).to_vec()
 }
 
 const NUMBERS_MAX: usize = 4;

@@ -15,9 +15,13 @@ impl Provisioner {
         let declared = image.config.and_then(|config| config.volumes).unwrap_or_default();
         let network = self.network(false).await?;
         let network = network.ok_or_else(|| Failure::Retry("no network has room".into()))?;
+        let kind = kind(addon)?;
+        let superuser = self.superuser(addon, kind);
+        let superuser_secret = self.secrets.superuser_path(&addon.name);
         let parts = spec::Parts {
             addon,
-            kind: kind(addon)?,
+            kind,
+            superuser: superuser.as_ref().map(|superuser| (superuser, superuser_secret.as_path())),
             config: self.kind_config(addon)?,
             plan: self.plan(addon)?,
             instance: &self.instance,

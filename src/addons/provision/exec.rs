@@ -32,13 +32,18 @@ pub struct End {
 impl Provisioner {
     /// Starts a program as root of the container. `env` can be read in there by root only, and by Docker's users not at
     /// all (`GET /exec/ID/json` does not tell it).
-    pub async fn exec(&self, container: &str, command: &[String], env: String) -> Result<Program, Failure> {
+    pub async fn exec(
+        &self,
+        container: &str,
+        command: &[String],
+        env: Vec<String>,
+    ) -> Result<Program, Failure> {
         let docker = self.docker().await?;
         let config = ExecConfig {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            env: Some(vec![env]),
+            env: Some(env),
             cmd: Some(command.to_vec()),
             ..Default::default()
         };

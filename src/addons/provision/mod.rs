@@ -6,8 +6,10 @@
 mod containers;
 mod engine;
 mod exec;
+mod logins;
 mod networks;
 mod observe;
+mod orphans;
 mod spec;
 mod upgrade;
 
@@ -22,12 +24,14 @@ use futures_util::StreamExt;
 
 use super::kinds::{self, Kind};
 use super::lifecycle::{Action, Container, Failure, Phase, Seen};
-use super::secrets::{Password, Secrets};
+use super::secrets::Secrets;
+use super::store::Store;
 use super::{Addon, crash};
 use crate::config::{Config, KindConfig, Plan};
 use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 pub use exec::{End, Program};
+pub use orphans::Object;
 pub use spec::{LABEL_GENERATION, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
 pub use upgrade::Up;
 
@@ -39,11 +43,18 @@ pub struct Provisioner {
     engine: Arc<Engine>,
     config: Arc<Config>,
     secrets: Secrets,
+    store: Arc<Store>,
     instance: String,
     login_address: LoginAddress,
     /// Held while a network is looked for or made: two of the same name can exist, and confuse everybody.
     networks: tokio::sync::Mutex<()>,
+    /// Held, by name, while users of an engine are made as rows say: a row that was read before must not be carried out after
+    /// a later one.
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
+
+/// Addons wait for each other only where their names fall together.
+const TURNS: usize = 16;
 
 /// What an action brought to light.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,16 +68,26 @@ pub enum Done {
 }
 
 impl Provisioner {
-    /// `instance` is the store's: what is labelled with another is somebody else's.
+    /// What is labelled with another instance than the store's is somebody else's. Its rows say which logins there are.
     pub fn new(
         engine: Arc<Engine>,
         config: Arc<Config>,
-        instance: &str,
+        store: Arc<Store>,
         login_address: LoginAddress,
     ) -> Self {
         let secrets = Secrets::new(&config.data_dir);
         let networks = tokio::sync::Mutex::new(());
-        Provisioner { engine, config, secrets, instance: instance.to_owned(), login_address, networks }
+        let instance = store.instance().to_owned();
+        Provisioner {
+            engine,
+            config,
+            secrets,
+            store,
+            instance,
+            login_address,
+            networks,
+            turns: Default::default(),
+        }
     }
 
     /// Where this installation keeps its files.
@@ -87,9 +108,9 @@ impl Provisioner {
         seen: &Seen,
         progress: &(dyn Fn(images::Progress) + Send + Sync),
     ) -> Result<Done, Failure> {
-        crash::point("before", action);
+        crash::point("before", action.as_str());
         let done = self.carry_out(addon, action, seen, progress).await?;
-        crash::point("after", action);
+        crash::point("after", action.as_str());
         Ok(done)
     }
 
@@ -140,13 +161,6 @@ impl Provisioner {
         Ok(Done::Plain)
     }
 
-    fn ensure_secret(&self, addon: &Addon) -> Result<(), Failure> {
-        let kind = kind(addon)?;
-        let uid = self.kind_config(addon)?.secret_uid.unwrap_or_else(|| kind.secret_uid());
-        let text = |password: &Password| kind.secret_text(&addon.name, password);
-        self.secrets.ensure(&addon.name, uid, text).map_err(file_failure)
-    }
-
     async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
         let request = VolumeCreateRequest {
             name: Some(volume_name(&addon.name, addon.volume)),
@@ -188,10 +202,19 @@ impl Provisioner {
         let address = (self.login_address)(kind).ok_or_else(|| {
             Failure::Lasting(format!("the edge does not listen for {}: add a [[listener]]", addon.protocol))
         })?;
-        let password = self.secrets.read(&addon.name).map_err(file_failure)?;
-        match kind.check_login(address, &addon.name, &password).await {
-            Ok(()) => Ok(Done::LoggedIn(start.clone())),
-            Err(reason) => Err(Failure::NotYet(format!("a login through {address} fails: {reason}"))),
+        let (login, password) = self.application(addon)?;
+        let reason = match kind.check_login(address, &addon.name, &login, &password).await {
+            Ok(()) => return Ok(Done::LoggedIn(start.clone())),
+            Err(reason) => format!("a login through {address} fails: {reason}"),
+        };
+        if self.superuser(addon, kind).is_none() {
+            return Err(Failure::NotYet(reason));
+        }
+        // The engine may be up, and not know the application yet, or by another password.
+        match self.set_up(addon, id).await {
+            Ok(()) => Err(Failure::NotYet(reason)),
+            Err(Failure::NotYet(second)) => Err(Failure::NotYet(format!("{reason}; {second}"))),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -62,7 +62,7 @@ impl Provisioner {
         }
     }
 
-    async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
+    pub(super) async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
         let filters = HashMap::from([("network", vec![network])]);
         let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self

@@ -21,7 +21,8 @@ impl Provisioner {
         let docker = self.docker().await?;
         let container = self.container(&docker, addon).await?;
         // Only a container that is still to be made, or made anew, needs these.
-        let needed = matches!(container, Container::Missing | Container::Ours { made_ok: false, .. });
+        let needed = addon.life.desired != Desired::Destroyed
+            && matches!(container, Container::Missing | Container::Ours { made_ok: false, .. });
         Ok(Seen {
             secret: self.secrets().exists(&addon.name).map_err(file_failure)?,
             image: needed && self.has_image(&docker, &addon.image).await?,
@@ -40,8 +41,11 @@ impl Provisioner {
             }
         }
         let volume = volume_name(name, 1);
-        let found = self.volume(&docker, &volume).await?;
-        Ok((found != Presence::Missing).then(|| format!("the volume {volume}")))
+        if self.volume(&docker, &volume).await? != Presence::Missing {
+            return Ok(Some(format!("the volume {volume}")));
+        }
+        // Later generations would take theirs for their own.
+        Ok(self.volumes_made_for(&docker, name).await?.first().map(|volume| format!("the volume {volume}")))
     }
 
     async fn container(&self, docker: &Docker, addon: &Addon) -> Result<Container, Failure> {
@@ -91,9 +95,10 @@ impl Provisioner {
         };
         let limits_ok = wanted.zip(found.host_config.as_ref());
         let limits_ok = limits_ok.is_none_or(|((.., plan), found)| spec::has_limits(found, plan));
-        let made_ok = wanted
-            .zip(found.config.as_ref())
-            .is_none_or(|((kind, config, plan), found)| spec::is_made_so(found, addon, kind, config, plan));
+        let made_ok = wanted.zip(found.config.as_ref()).is_none_or(|((kind, config, plan), found)| {
+            let superuser = self.superuser(addon, kind);
+            spec::is_made_so(found, addon, kind, config, plan, superuser.as_ref())
+        });
         let state = found.state.unwrap_or_default();
         Ok(Container::Ours {
             id,
@@ -141,14 +146,21 @@ impl Provisioner {
         if !is_destroyed(addon) {
             return Ok(None);
         }
-        let labels = [format!("{LABEL_INSTANCE}={}", self.instance), format!("{LABEL_NAME}={}", addon.name)];
+        Ok(self.volumes_made_for(docker, &addon.name).await?.into_iter().next())
+    }
+
+    /// Names of the volumes that generations of an addon of this name have made.
+    async fn volumes_made_for(&self, docker: &Docker, name: &Name) -> Result<Vec<String>, Failure> {
+        let labels = [format!("{LABEL_INSTANCE}={}", self.instance), format!("{LABEL_NAME}={name}")];
         let filters = HashMap::from([("label", labels.to_vec())]);
         let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
         let found = docker.list_volumes(Some(options)).await.map_err(|error| self.engine.failure(error))?;
         let mut names: Vec<_> =
             found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect();
+        // What somebody has given the same labels is called otherwise, and stays.
+        names.retain(|called| spec::is_volume_name(called, name));
         names.sort();
-        Ok(names.into_iter().next())
+        Ok(names)
     }
 
     async fn volume(&self, docker: &Docker, name: &str) -> Result<Presence, Failure> {

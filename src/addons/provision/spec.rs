@@ -9,7 +9,7 @@ use bollard::models::{
 };
 
 use crate::addons::Addon;
-use crate::addons::kinds::Kind;
+use crate::addons::kinds::{ImageSettings, Kind, Superuser};
 use crate::config::{KindConfig, Plan};
 use crate::dialect::Name;
 
@@ -38,6 +38,13 @@ pub fn container_name(addon: &Addon) -> String {
     numbered(addon.name.to_string(), addon.generation)
 }
 
+/// Whether a volume is one of those that an addon may have had: [`volume_name`] of whichever generation.
+pub fn is_volume_name(called: &str, name: &Name) -> bool {
+    let rest = called.strip_prefix("pierhead-").and_then(|rest| rest.strip_prefix(name.as_str()));
+    let number = rest.and_then(|rest| rest.strip_prefix(".g")).and_then(|number| number.parse().ok());
+    called == volume_name(name, number.unwrap_or(1))
+}
+
 /// With a dot, which is in no addon's name: so that it cannot be that of another addon.
 fn numbered(name: String, number: u32) -> String {
     if number == 1 { name } else { format!("{name}.g{number}") }
@@ -53,6 +60,8 @@ pub(super) fn ownership(instance: &str, name: &Name) -> HashMap<String, String> 
 pub(super) struct Parts<'a> {
     pub addon: &'a Addon,
     pub kind: &'a dyn Kind,
+    /// Pierhead's own user of the engine, where it has one, and the file with its password on this host.
+    pub superuser: Option<(&'a Superuser, &'a Path)>,
     pub config: &'a KindConfig,
     pub plan: &'a Plan,
     pub instance: &'a str,
@@ -66,7 +75,8 @@ pub(super) struct Parts<'a> {
 
 /// The container, as Docker wants to be asked for it.
 pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
-    let settings = parts.kind.image_settings(&parts.addon.name, parts.plan);
+    let superuser = parts.superuser.map(|(superuser, _)| superuser);
+    let settings = settings(parts.kind, &parts.addon.name, parts.plan, superuser);
     let env = settings.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let declared = |path: &&&str| parts.declared_volumes.iter().any(|volume| volume == **path);
     let data = settings.volume_paths.iter().find(declared).or(settings.volume_paths.first());
@@ -74,6 +84,7 @@ pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
         .map(|path| data_mount(parts, path))
         .into_iter()
         .chain([mount(MountType::BIND, &parts.secret.to_string_lossy(), settings.secret_path, true)])
+        .chain(superuser_mount(parts))
         .collect();
     let args = [&settings.args[..], &parts.config.args].concat();
     ContainerCreateBody {
@@ -124,6 +135,21 @@ pub(super) fn has_limits(found: &HostConfig, plan: &Plan) -> bool {
         && found.pids_limit == wanted.pids_limit
 }
 
+/// How the image is told what to become.
+fn settings(kind: &dyn Kind, name: &Name, plan: &Plan, superuser: Option<&Superuser>) -> ImageSettings {
+    let mut settings = kind.image_settings(name, plan);
+    for (variable, value) in superuser.iter().flat_map(|superuser| superuser.env) {
+        settings.env.retain(|(other, _)| other != variable);
+        settings.env.push((*variable, (*value).to_owned()));
+    }
+    settings
+}
+
+fn superuser_mount(parts: &Parts<'_>) -> Option<Mount> {
+    let (superuser, secret) = parts.superuser?;
+    Some(mount(MountType::BIND, &secret.to_string_lossy(), superuser.secret_path?, true))
+}
+
 /// Whether a container was made with what an addon of this plan is made with: arguments, variables, and the connections
 /// that its route allows. What the image adds is not ours.
 pub(super) fn is_made_so(
@@ -132,8 +158,9 @@ pub(super) fn is_made_so(
     kind: &dyn Kind,
     config: &KindConfig,
     plan: &Plan,
+    superuser: Option<&Superuser>,
 ) -> bool {
-    let settings = kind.image_settings(&addon.name, plan);
+    let settings = settings(kind, &addon.name, plan, superuser);
     let args = [&settings.args[..], &config.args].concat();
     let has = |name: &str, value: &str| {
         found.env.iter().flatten().any(|pair| pair.split_once('=') == Some((name, value)))
@@ -196,6 +223,26 @@ mod tests {
     use crate::dialect::Protocol;
 
     #[test]
+    fn which_volumes_are_an_addons() {
+        let name = Name::parse("blog").unwrap();
+        for number in [1, 2, 37] {
+            assert!(is_volume_name(&volume_name(&name, number), &name), "{number}");
+        }
+        for called in [
+            "blog",
+            "pierhead-blo",
+            "pierhead-blog2",
+            "pierhead-blog.g1",
+            "pierhead-blog.g02",
+            "pierhead-blog.gx",
+            "x-pierhead-blog",
+            "pierhead-blog.old",
+        ] {
+            assert!(!is_volume_name(called, &name), "{called}");
+        }
+    }
+
+    #[test]
     fn limits_labels_and_mounts() {
         let config = Config::default();
         let addon = Addon {
@@ -214,6 +261,7 @@ mod tests {
         let mut parts = Parts {
             addon: &addon,
             kind: kinds::find("postgres").unwrap(),
+            superuser: None,
             config: &config.kinds["postgres"],
             plan: &config.plans["small"],
             instance: "i",

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use super::{
     Failure, LABEL_INSTANCE, LABEL_MANAGED, Program, Provisioner, file_failure, images, kind, volume_name,
 };
+use crate::addons::kinds::{Archive, SUPERUSER};
 use crate::addons::lifecycle::{self, Action, Container, Life, Phase, Presence, Seen};
 use crate::addons::{Addon, UnixMs};
 
@@ -54,16 +55,24 @@ impl Provisioner {
         };
         let kind = kind(addon)?;
         let address = SocketAddr::new(self.address(id).await?, kind.port());
-        let password = self.secrets().read(&addon.name).map_err(file_failure)?;
-        match kind.check_login(address, &addon.name, &password).await {
-            Ok(()) => Ok(Up { id: id.clone(), start: start.clone() }),
-            Err(reason) => {
-                let last = self.last_log_line(id).await;
-                Err(Failure::NotYet(format!(
-                    "a login at the container fails: {reason}; its log ends with: {last}"
-                )))
-            }
-        }
+        let (login, password) = self.application(addon)?;
+        let Err(reason) = kind.check_login(address, &addon.name, &login, &password).await else {
+            return Ok(Up { id: id.clone(), start: start.clone() });
+        };
+        // A new engine knows nobody but Pierhead's own user, where it has one.
+        let second = match self.superuser(addon, kind) {
+            Some(_) => self.set_up(addon, id).await.err(),
+            None => None,
+        };
+        let second = match second {
+            Some(Failure::NotYet(second)) => format!("; {second}"),
+            Some(failure) => return Err(failure),
+            None => String::new(),
+        };
+        let last = self.last_log_line(id).await;
+        Err(Failure::NotYet(format!(
+            "a login at the container fails: {reason}{second}; its log ends with: {last}"
+        )))
     }
 
     async fn address(&self, container: &str) -> Result<IpAddr, Failure> {
@@ -198,7 +207,8 @@ impl Provisioner {
         }
     }
 
-    /// Starts a program that takes the addon's password from a variable.
+    /// Starts a program that logs in as the superuser, with the password in a variable: Pierhead's own, or that of an addon
+    /// from before there was one. [`Archive::LOGIN`] stands for its name.
     pub async fn program(
         &self,
         addon: &Addon,
@@ -206,8 +216,13 @@ impl Provisioner {
         command: &[String],
         password_variable: &str,
     ) -> Result<Program, Failure> {
-        let password = self.secrets().read(&addon.name).map_err(file_failure)?;
-        self.exec(container, command, format!("{password_variable}={}", password.expose())).await
+        let (login, password) = match self.secrets().superuser(&addon.name).map_err(file_failure)? {
+            Some(password) => (SUPERUSER, password),
+            None => (addon.name.as_str(), self.secrets().read(&addon.name).map_err(file_failure)?),
+        };
+        let argument = |word: &String| if word == Archive::LOGIN { login.to_owned() } else { word.clone() };
+        let command: Vec<_> = command.iter().map(argument).collect();
+        self.exec(container, &command, vec![format!("{password_variable}={}", password.expose())]).await
     }
 
     /// Runs such a program to its end, which has to be a good one, and returns what it has printed.

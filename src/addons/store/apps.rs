@@ -44,6 +44,15 @@ impl Store {
         all(&self.connection())
     }
 
+    /// Adds an addon that an app is told about at once.
+    pub fn create_for(&self, addon: &Addon, app: &Name, kind_variable: &str) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            super::create_in(transaction, addon)?;
+            let attachment = apps::attach_new(&all(transaction)?, app, &addon.name, kind_variable);
+            insert(transaction, &attachment)
+        })
+    }
+
     /// Attaches an addon. Twice is once.
     pub fn attach(&self, attachment: &Attachment) -> Result<(), AttachError> {
         self.transaction(|transaction| {

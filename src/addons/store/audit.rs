@@ -1,6 +1,6 @@
 //! The audit log: who has asked for what over the control socket. The latest ten thousand are kept.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, StoreError};
 use crate::addons::UnixMs;
@@ -14,6 +14,12 @@ pub struct AuditEntry {
     pub uid: Option<u32>,
     /// That user's process.
     pub pid: Option<i32>,
+    /// The name of the token that came with it.
+    pub token: Option<String>,
+    /// Where it came from, if it came over TCP.
+    pub address: Option<String>,
+    /// The operation that it began; none if it was told a secret.
+    pub operation: Option<String>,
     /// The request's method.
     pub method: String,
     /// Its path, without a query.
@@ -25,11 +31,12 @@ pub struct AuditEntry {
 impl Store {
     /// Keeps an entry, and drops the oldest beyond [`AUDIT_MAX`].
     pub fn audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let AuditEntry { at, uid, pid, method, path, status } = entry;
+        let AuditEntry { at, uid, pid, token, address, operation, method, path, status } = entry;
         self.transaction(|transaction| {
             transaction.execute(
-                "INSERT INTO audit (at, uid, pid, method, path, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![at, uid, pid, method, path, status],
+                "INSERT INTO audit (at, uid, pid, token, address, operation, method, path, status)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                params![at, uid, pid, token, address, operation, method, path, status],
             )?;
             let oldest = transaction.last_insert_rowid() - AUDIT_MAX;
             transaction.execute("DELETE FROM audit WHERE id <= ?1", [oldest])?;
@@ -40,23 +47,33 @@ impl Store {
     /// The latest `count` entries, the latest last.
     pub fn audited(&self, count: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare_cached(
-            "SELECT at, uid, pid, method, path, status FROM audit ORDER BY id DESC LIMIT ?1",
-        )?;
-        let entries = statement.query_map([count], |row| {
-            Ok(AuditEntry {
-                at: row.get(0)?,
-                uid: row.get(1)?,
-                pid: row.get(2)?,
-                method: row.get(3)?,
-                path: row.get(4)?,
-                status: row.get(5)?,
-            })
-        })?;
-        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let mut statement = connection.prepare_cached("SELECT * FROM audit ORDER BY id DESC LIMIT ?1")?;
+        let mut entries = statement.query_map([count], read)?.collect::<Result<Vec<_>, _>>()?;
         entries.reverse();
         Ok(entries)
     }
+
+    /// The latest request that began this operation.
+    pub fn audited_operation(&self, operation: &str) -> Result<Option<AuditEntry>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT * FROM audit WHERE operation = ?1 ORDER BY id DESC LIMIT 1")?;
+        Ok(statement.query_row([operation], read).optional()?)
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        at: row.get("at")?,
+        uid: row.get("uid")?,
+        pid: row.get("pid")?,
+        token: row.get("token")?,
+        address: row.get("address")?,
+        operation: row.get("operation")?,
+        method: row.get("method")?,
+        path: row.get("path")?,
+        status: row.get("status")?,
+    })
 }
 
 const AUDIT_MAX: i64 = 10_000;

@@ -1,8 +1,8 @@
 //! The history: every change of an addon's state, and what was wanted when. The latest few hundred of each name are kept.
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, Rows, Transaction, params};
 
-use super::StoreError;
+use super::{StoreError, operation};
 use crate::addons::{Addon, UnixMs, now_ms};
 use crate::dialect::Name;
 
@@ -21,6 +21,8 @@ pub struct Event {
     pub to: String,
     /// Why, if there is a reason.
     pub note: String,
+    /// The operation that led to it; none if nobody had asked for anything.
+    pub operation: Option<String>,
 }
 
 impl Event {
@@ -57,16 +59,26 @@ impl Event {
     }
 
     fn at(addon: &Addon, at: UnixMs, to: String) -> Self {
-        Event { id: 0, addon: addon.name.clone(), at, from: String::new(), to, note: String::new() }
+        Event {
+            id: 0,
+            addon: addon.name.clone(),
+            at,
+            from: String::new(),
+            to,
+            note: String::new(),
+            operation: None,
+        }
     }
 }
 
-/// Keeps an event, and drops the oldest of that name beyond [`EVENTS_MAX`].
-pub(super) fn add(transaction: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
+/// Keeps an event, and drops the oldest of that name beyond [`EVENTS_MAX`]. It belongs to the operation that is being
+/// carried out, or else - if that has not come to its end - to the one that the event before it belongs to.
+pub(super) fn add(transaction: &Transaction<'_>, event: &Event, goes_on: bool) -> Result<(), StoreError> {
     let name = event.addon.as_str();
     transaction.execute(
-        "INSERT INTO events (addon, at, from_state, to_state, note) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![name, event.at, event.from, event.to, event.note],
+        "INSERT INTO events (addon, at, from_state, to_state, note, operation) VALUES (?1, ?2, ?3, ?4, ?5,
+         coalesce(?6, (SELECT operation FROM events WHERE addon = ?1 AND ?7 ORDER BY id DESC LIMIT 1)))",
+        params![name, event.at, event.from, event.to, event.note, operation::current(), goes_on],
     )?;
     transaction.execute(
         "DELETE FROM events WHERE addon = ?1 AND id <= (SELECT id FROM events WHERE addon = ?1
@@ -84,15 +96,24 @@ pub(super) fn latest(
     count: u32,
 ) -> Result<Vec<Event>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, addon, at, from_state, to_state, note FROM events
-         WHERE id > ?1 AND (?2 IS NULL OR addon = ?2) ORDER BY id DESC LIMIT ?3",
+        "SELECT * FROM events WHERE id > ?1 AND (?2 IS NULL OR addon = ?2) ORDER BY id DESC LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![after, name.map(Name::as_str), count])?;
+    let mut events = all(statement.query(params![after, name.map(Name::as_str), count])?)?;
+    events.reverse();
+    Ok(events)
+}
+
+/// Those of one operation, the latest last.
+pub(super) fn of_operation(connection: &Connection, operation: &str) -> Result<Vec<Event>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT * FROM events WHERE operation = ?1 ORDER BY id")?;
+    all(statement.query([operation])?)
+}
+
+fn all(mut rows: Rows<'_>) -> Result<Vec<Event>, StoreError> {
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(read(row)?);
     }
-    events.reverse();
     Ok(events)
 }
 
@@ -106,6 +127,7 @@ fn read(row: &Row<'_>) -> Result<Event, StoreError> {
         from: row.get("from_state")?,
         to: row.get("to_state")?,
         note: row.get("note")?,
+        operation: row.get("operation")?,
     })
 }
 

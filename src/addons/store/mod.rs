@@ -3,11 +3,15 @@
 //! In come changes of rows; each is one transaction that is on the disk when the call returns, because Docker is
 //! only told to do what the store already says. Calls block for as long as the disk takes.
 
+mod answers;
 mod apps;
 mod audit;
 mod events;
+mod logins;
+pub mod operation;
 mod row;
 mod schema;
+mod tokens;
 mod upgrades;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -19,9 +23,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
+pub use self::answers::{Kept, KeptAnswer};
 pub use self::apps::AttachError;
 pub use self::audit::AuditEntry;
 pub use self::events::Event;
+pub use self::logins::Written;
+pub use self::tokens::TokenRow;
 use super::{Addon, now_ms};
 use crate::dialect::Name;
 
@@ -114,13 +121,7 @@ impl Store {
 
     /// Adds an addon. An addon of the same name is left as it is.
     pub fn create(&self, addon: &Addon) -> Result<(), StoreError> {
-        self.transaction(|transaction| {
-            if row::one(transaction, &addon.name)?.is_some() {
-                return Err(StoreError::Exists(addon.name.clone()));
-            }
-            row::insert(transaction, addon)?;
-            events::add(transaction, &Event::created(addon))
-        })
+        self.transaction(|transaction| create_in(transaction, addon))
     }
 
     /// Changes an addon and returns it as it is then; `None` if there is none. `change` sees the row as it is now,
@@ -131,7 +132,9 @@ impl Store {
 
     /// Keeps a note among the events of an addon.
     pub fn note(&self, addon: &Addon, note: String) -> Result<(), StoreError> {
-        self.transaction(|transaction| events::add(transaction, &Event::noted(addon, note)))
+        self.transaction(|transaction| {
+            events::add(transaction, &Event::noted(addon, note), !addon.life.is_settled())
+        })
     }
 
     /// Removes the row of an addon of which nothing else is left. Its history stays.
@@ -141,7 +144,8 @@ impl Store {
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
             upgrades::remove_of(transaction, name)?;
-            events::add(transaction, &Event::forgotten(&addon))
+            logins::remove_of(transaction, name)?;
+            events::add(transaction, &Event::forgotten(&addon), true)
         })
     }
 
@@ -149,6 +153,18 @@ impl Store {
     /// name or of all. Those of an earlier addon of that name are among them.
     pub fn events(&self, name: Option<&Name>, after: i64, count: u32) -> Result<Vec<Event>, StoreError> {
         events::latest(&self.connection(), name, after, count)
+    }
+
+    /// Whether the operation that is being carried out has made the addon of this name.
+    pub fn was_created_here(&self, name: &Name) -> Result<bool, StoreError> {
+        let Some(operation) = operation::current() else { return Ok(false) };
+        let events = self.events_of_operation(&operation)?;
+        Ok(events.iter().any(|event| event.addon == *name && event.from.is_empty()))
+    }
+
+    /// What an operation has led to, the latest last.
+    pub fn events_of_operation(&self, operation: &str) -> Result<Vec<Event>, StoreError> {
+        events::of_operation(&self.connection(), operation)
     }
 
     /// Tells whenever something has been written.
@@ -175,6 +191,14 @@ impl Store {
     }
 }
 
+fn create_in(transaction: &Transaction<'_>, addon: &Addon) -> Result<(), StoreError> {
+    if row::one(transaction, &addon.name)?.is_some() {
+        return Err(StoreError::Exists(addon.name.clone()));
+    }
+    row::insert(transaction, addon)?;
+    events::add(transaction, &Event::created(addon), false)
+}
+
 fn change_in(
     transaction: &Transaction<'_>,
     name: &Name,
@@ -189,7 +213,7 @@ fn change_in(
     after.updated_at = now_ms();
     row::update(transaction, &after)?;
     if let Some(event) = Event::changed(&before, &after) {
-        events::add(transaction, &event)?;
+        events::add(transaction, &event, !before.life.is_settled())?;
     }
     Ok(Some(after))
 }

@@ -66,6 +66,47 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     ",
     "
+    CREATE TABLE tokens (
+        name       TEXT PRIMARY KEY,
+        role       TEXT NOT NULL,     -- admin, owner, read-only
+        app        TEXT,              -- whose owner
+        sha256     BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT;
+    CREATE TABLE answers (
+        id        INTEGER PRIMARY KEY AUTOINCREMENT,
+        caller    TEXT NOT NULL,
+        key       TEXT NOT NULL,
+        request   BLOB NOT NULL,      -- SHA-256
+        operation TEXT NOT NULL,
+        at        INTEGER NOT NULL,
+        status    INTEGER,            -- none: not answered yet
+        body      BLOB NOT NULL,
+        UNIQUE (caller, key)
+    ) STRICT;
+    ALTER TABLE events ADD COLUMN operation TEXT;
+    CREATE INDEX events_of_operation ON events (operation);
+    ALTER TABLE audit ADD COLUMN operation TEXT;
+    ALTER TABLE audit ADD COLUMN token TEXT;
+    ALTER TABLE audit ADD COLUMN address TEXT;
+    CREATE INDEX audit_of_operation ON audit (operation);
+    ",
+    "
+    CREATE TABLE logins (
+        addon        TEXT NOT NULL,
+        role         TEXT NOT NULL,     -- behind the dot; empty for the application's own login
+        rights       TEXT NOT NULL,     -- owner, read-write, read-only
+        phase        TEXT NOT NULL,     -- making, ready, rotating, grace, ending, removing
+        number       INTEGER NOT NULL,  -- rotating: the grace in milliseconds; grace: when it ends
+        second       INTEGER NOT NULL,  -- 1 if the engine knows it by its second name
+        end_sessions INTEGER NOT NULL,  -- 1 if sessions end with the old password
+        reason       TEXT,              -- why the present step is tried again
+        created_at   INTEGER NOT NULL,
+        PRIMARY KEY (addon, role)
+    ) STRICT;
+    ",
+    "
     ALTER TABLE addons ADD COLUMN generation INTEGER NOT NULL DEFAULT 1; -- which of its containers it is
     ALTER TABLE addons ADD COLUMN volume     INTEGER NOT NULL DEFAULT 1; -- the generation that made its volume
     CREATE TABLE upgrades (

@@ -2,6 +2,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::addons::lifecycle::{Desired, Life, State, Step};
+use crate::addons::logins::{Login, Phase, Rights, Role};
 use crate::dialect::Protocol;
 
 pub(super) fn addon(name: &str) -> Addon {
@@ -122,4 +123,39 @@ fn a_full_disk_fails_the_change_and_keeps_the_row() {
     let result = store.change(&addon("blog").name, |addon| addon.life.reason = Some(long));
     assert!(matches!(result, Err(StoreError::Sqlite(_))));
     assert_eq!(store.addons().unwrap(), [addon("blog")]);
+}
+
+#[test]
+fn logins_come_back_as_they_were_written_and_go_with_their_addon() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (blog, shop) = (addon("blog"), addon("shop"));
+    for addon in [&blog, &shop] {
+        store.create(addon).unwrap();
+    }
+    let application = Login::application(&blog.name);
+    assert_eq!(store.logins(&blog.name).unwrap(), std::slice::from_ref(&application));
+    let write = |login: &Login| {
+        let row = |_: &[Login]| Ok::<_, StoreError>((Written::Row(login.clone()), ()));
+        store.change_logins(&login.addon, row).unwrap();
+    };
+    let mut reader = Login::bound(&blog.name, "reader".into(), Rights::ReadOnly, 7);
+    write(&reader);
+    write(&Login::bound(&shop.name, "reader".into(), Rights::Owner, 8));
+    reader.phase = Phase::Grace(99);
+    (reader.second, reader.end_sessions, reader.reason) = (true, true, Some("why".into()));
+    write(&reader);
+    let rotated = Login { phase: Phase::Rotating(5), ..application };
+    write(&rotated);
+    assert_eq!(store.logins(&blog.name).unwrap(), [rotated, reader]);
+
+    let refused =
+        store.change_logins(&blog.name, |_| Err::<(Written, ()), _>(StoreError::Exists(shop.name.clone())));
+    assert!(refused.is_err());
+    let gone = |_: &[Login]| Ok::<_, StoreError>((Written::Gone(Role::Bound("reader".into())), ()));
+    store.change_logins(&blog.name, gone).unwrap();
+    assert_eq!(store.logins(&blog.name).unwrap().len(), 1);
+    store.forget(&blog.name).unwrap();
+    let left = store.all_logins().unwrap();
+    assert!(left.len() == 1 && left[0].addon == shop.name, "{left:?}");
 }

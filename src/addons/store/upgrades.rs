@@ -49,7 +49,7 @@ impl Store {
             if let Some(addon) = changed.filter(|_| after.stage != before.stage) {
                 let reason = after.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 let note = format!("upgrade to {}: {}{reason}", after.to_image, after.stage.as_str());
-                super::events::add(transaction, &super::Event::noted(&addon, note))?;
+                super::events::add(transaction, &super::Event::noted(&addon, note), true)?;
             }
             Ok(Some(after))
         })

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::Failure;
+use crate::cli::client::Client;
+use crate::cli::{Failure, Way};
 use crate::config::{Config, LogFormat};
 use crate::control::check_kinds;
 
@@ -17,6 +18,12 @@ pub struct Globals {
     /// The control socket [default: the one in the configuration]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// A Pierhead elsewhere, such as edge.example.com:7443; its token is taken from $PIERHEAD_TOKEN
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "PIERHEAD_SERVER", conflicts_with = "socket")]
+    pub server: Option<String>,
+    /// The certificates that the server's must follow from [default: those that this host trusts]
+    #[arg(long, global = true, value_name = "FILE", env = "PIERHEAD_CA")]
+    pub ca: Option<PathBuf>,
     /// Answer with JSON on stdout; errors with JSON on stderr
     #[arg(long, global = true)]
     pub json: bool,
@@ -52,8 +59,19 @@ impl Globals {
         Ok(config)
     }
 
+    /// A client of the Pierhead that is meant.
+    pub fn client(&self) -> Result<Client, Failure> {
+        // No argument: everybody on the host could read it.
+        let token = std::env::var("PIERHEAD_TOKEN").ok().filter(|token| !token.is_empty());
+        let way = match &self.server {
+            Some(address) => Way::Server { address: address.clone(), ca: self.ca.clone() },
+            None => Way::Socket(self.socket()?),
+        };
+        Ok(Client::new(way, token))
+    }
+
     /// The control socket. A configuration is read only if it is needed to know.
-    pub fn socket(&self) -> Result<PathBuf, Failure> {
+    fn socket(&self) -> Result<PathBuf, Failure> {
         match &self.socket {
             Some(socket) => Ok(socket.clone()),
             None => Ok(self.config()?.control.socket),

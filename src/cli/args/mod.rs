@@ -1,8 +1,10 @@
 //! What can be typed: the verbs, their arguments and an example of each.
 
 mod apps;
+mod bindings;
 mod data;
 mod globals;
+mod tokens;
 mod upgrade;
 
 use std::path::PathBuf;
@@ -13,8 +15,10 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
+pub use self::bindings::BindingVerb;
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
+pub use self::tokens::{Role as TokenRole, TokenVerb};
 pub use self::upgrade::{UpgradeArgs, UpgradeVerb};
 use crate::config::Millis;
 use crate::dialect::{Name, Protocol};
@@ -58,6 +62,9 @@ pub enum Verb {
         /// How large it may be: a [plan.NAME] of the configuration
         #[arg(long)]
         plan: Option<String>,
+        /// An app that is to use it
+        #[arg(long)]
+        app: Option<Name>,
         /// Return at once, without waiting until it is ready
         #[arg(long)]
         no_wait: bool,
@@ -82,6 +89,9 @@ pub enum Verb {
         /// The host in the URL [default: public_host of the configuration, or this host]
         #[arg(long)]
         host: Option<String>,
+        /// The URL of a further login, by what stands behind the dot [default: the application's login]
+        #[arg(long)]
+        role: Option<String>,
     },
     /// Wait until an addon is ready or stopped, whichever is wanted
     #[command(
@@ -157,6 +167,9 @@ pub enum Verb {
     /// What to do with apps.
     #[command(flatten)]
     App(AppVerb),
+    /// What to do with logins.
+    #[command(flatten)]
+    Binding(BindingVerb),
     /// Remove an addon and its data, for good
     #[command(after_help = "Example: pierhead destroy blog --force")]
     Destroy {
@@ -176,6 +189,18 @@ pub enum Verb {
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         tail: u32,
     },
+    /// Show what has become of a request that was to change something
+    #[command(after_help = "Example: pierhead operation op-1f0c5a9e24b7d38e")]
+    Operation {
+        /// Its id, from the header Pierhead-Operation or from `pierhead audit`
+        id: String,
+    },
+    /// Say who may use the API by a token, over TCP too
+    #[command(
+        subcommand,
+        after_help = "Example: pierhead token create ci --role owner --app shop\n         PIERHEAD_TOKEN=... pierhead --server edge.example.com:7443 list"
+    )]
+    Token(TokenVerb),
     /// List the routes of the edge: addons, and labelled containers that were started by others
     #[command(after_help = "Example: pierhead routes")]
     Routes,
@@ -189,8 +214,15 @@ pub enum Verb {
         protocol: Option<Protocol>,
     },
     /// Look whether this host has what Pierhead needs, and what to do where it has not
-    #[command(after_help = "Example: pierhead doctor")]
-    Doctor,
+    #[command(after_help = "Example: pierhead doctor --fix")]
+    Doctor {
+        /// Remove what belongs to no addon: containers, volumes with their data, secrets, networks
+        #[arg(long)]
+        fix: bool,
+        /// Do not ask before that
+        #[arg(long, requires = "fix")]
+        force: bool,
+    },
     /// Print a script that lets a shell complete what is typed
     #[command(after_help = "Example: pierhead completion bash >/etc/bash_completion.d/pierhead")]
     Completion {

@@ -2,32 +2,43 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::caller::Caller;
 use super::types::{AddonList, AddonView, Connections, CreateRequest, SetRequest, SetView, UrlView};
-use super::{Api, ApiError, parse_body, parse_name, rfc3339};
+use super::{Api, ApiError, parse_body, parse_name, parse_named, rfc3339};
 use crate::addons::kinds::{self, Access, Kind};
 use crate::addons::lifecycle::{Desired, Failure, Life};
+use crate::addons::logins::Role;
+use crate::addons::store::StoreError;
 use crate::addons::{Addon, now_ms, random_name};
 use crate::config::KindConfig;
+use crate::control::access::Deed;
 use crate::dialect::Name;
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
-/// `GET /v1/addons`
-pub async fn list(State(api): State<Arc<Api>>) -> Answer<AddonList> {
+/// Every addon.
+#[utoipa::path(get, path = "/v1/addons", tag = "addons", responses((status = 200, body = AddonList)))]
+pub async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answer<AddonList> {
     let addons = api.store.addons()?;
-    Ok(Json(AddonList { addons: addons.iter().map(|addon| api.view(addon)).collect() }))
+    let seen = |addon: &&Addon| {
+        caller.own_app().is_none() || caller.check_addon(&api, Deed::Look, &addon.name).is_ok()
+    };
+    Ok(Json(AddonList { addons: addons.iter().filter(seen).map(|addon| api.view(addon)).collect() }))
 }
 
-/// `POST /v1/addons`
+/// Ask for an addon: it is provisioned after the answer.
+#[utoipa::path(post, path = "/v1/addons", tag = "addons", request_body = CreateRequest, responses((status = 201, body = AddonView)))]
 pub async fn create(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<AddonView>), ApiError> {
     let request: CreateRequest = parse_body(body, WHAT_TO_SEND)?;
@@ -41,21 +52,20 @@ pub async fn create(
         return Err(ApiError::invalid("reserved_name", message, "take another name"));
     }
     let plan = api.plan(request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
-    if api.store.addon(&name)?.is_some() {
-        return Err(crate::addons::store::StoreError::Exists(name).into());
+    let app = request.app.as_deref().map(|app| parse_named("app", app)).transpose()?;
+    if let Some(own) = caller.own_app().filter(|own| Some(*own) != app.as_ref()) {
+        return Err(ApiError::forbidden(format!(
+            "this token is for the app {own}: say {{\"app\": \"{own}\"}}"
+        )));
     }
-    match api.provisioner.in_the_way(&name).await {
-        Ok(None) => {}
-        Ok(Some(what)) => {
-            let message = format!("{what} has the name {name} already; nothing was changed");
-            return Err(ApiError::conflict(
-                "name_taken",
-                message,
-                "take another name, or remove or rename it",
-            ));
+    if let Some(addon) = api.store.addon(&name)? {
+        // The same request may have come before, and nobody has heard the answer.
+        if api.store.was_created_here(&name)? {
+            return Ok((StatusCode::CREATED, Json(api.view(&addon))));
         }
-        Err(failure) => return Err(docker_down(failure)),
+        return Err(StoreError::Exists(name).into());
     }
+    api.check_free(&name).await?;
     let now = now_ms();
     let addon = Addon {
         name,
@@ -71,18 +81,23 @@ pub async fn create(
         generation: 1,
         volume: 1,
     };
-    api.store.create(&addon)?;
+    match &app {
+        Some(app) => api.store.create_for(&addon, app, kind.variable())?,
+        None => api.store.create(&addon)?,
+    }
     api.reconciler.kick(&addon.name);
     Ok((StatusCode::CREATED, Json(api.view(&addon))))
 }
 
-/// `GET /v1/addons/{name}`
+/// One addon.
+#[utoipa::path(get, path = "/v1/addons/{name}", tag = "addons", responses((status = 200, body = AddonView)))]
 pub async fn info(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<AddonView> {
     Ok(Json(api.view(&api.addon(&name)?)))
 }
 
 /// What can be asked of `DELETE /v1/addons/{name}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct DestroyQuery {
     /// Whether apps that use it are to lose it.
@@ -90,7 +105,8 @@ pub struct DestroyQuery {
     force: bool,
 }
 
-/// `DELETE /v1/addons/{name}?force=true`
+/// Remove an addon and its data, for good.
+#[utoipa::path(delete, path = "/v1/addons/{name}", tag = "addons", params(DestroyQuery), responses((status = 200, body = AddonView)))]
 pub async fn destroy(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -106,7 +122,8 @@ pub async fn destroy(
     Ok(Json(api.view(&addon)))
 }
 
-/// `PATCH /v1/addons/{name}`: another plan. CPU, memory and processes change at once, the rest with the next start.
+/// Another plan. CPU, memory and processes change at once, the rest with the next start.
+#[utoipa::path(patch, path = "/v1/addons/{name}", tag = "addons", request_body = SetRequest, responses((status = 200, body = SetView)))]
 pub async fn set(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -132,35 +149,40 @@ pub async fn set(
     Ok(Json(SetView { addon: api.view(&addon), restart_needed }))
 }
 
-/// `POST /v1/addons/{name}/start`
+/// Want an addon running.
+#[utoipa::path(post, path = "/v1/addons/{name}/start", tag = "addons", responses((status = 200, body = AddonView)))]
 pub async fn start(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<AddonView> {
     api.want(&name, Desired::Running)
 }
 
-/// `POST /v1/addons/{name}/stop`
+/// Want an addon stopped; its data are kept.
+#[utoipa::path(post, path = "/v1/addons/{name}/stop", tag = "addons", responses((status = 200, body = AddonView)))]
 pub async fn stop(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<AddonView> {
     api.want(&name, Desired::Stopped)
 }
 
-/// `POST /v1/addons/{name}/restart`
+/// Want an addon stopped once and then running.
+#[utoipa::path(post, path = "/v1/addons/{name}/restart", tag = "addons", responses((status = 200, body = AddonView)))]
 pub async fn restart(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<AddonView> {
     api.want(&name, Desired::Restart)
 }
 
 /// What can be asked of `GET /v1/addons/{name}/url`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct UrlQuery {
     /// Host for the URL; none takes the configured one.
     pub(super) host: Option<String>,
 }
 
-/// `GET /v1/addons/{name}/url`
+/// The URL of an addon, with its password.
+#[utoipa::path(get, path = "/v1/addons/{name}/url", tag = "addons", params(UrlQuery), responses((status = 200, body = UrlView)))]
 pub async fn url(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     Query(query): Query<UrlQuery>,
 ) -> Answer<UrlView> {
-    Ok(Json(api.url_view(&api.addon(&name)?, query.host.as_deref())?))
+    Ok(Json(api.url_view(&api.addon(&name)?, &Role::Application, query.host.as_deref())?))
 }
 
 impl Api {
@@ -171,20 +193,30 @@ impl Api {
     }
 
     /// How an application reaches an addon, at this host or the configured one.
-    pub(super) fn url_view(&self, addon: &Addon, host: Option<&str>) -> Result<UrlView, ApiError> {
+    pub(super) fn url_view(
+        &self,
+        addon: &Addon,
+        role: &Role,
+        host: Option<&str>,
+    ) -> Result<UrlView, ApiError> {
         let name = &addon.name;
-        let password = self.provisioner.secrets().read(name).map_err(|error| {
-            let message = format!("{name} has no password yet: {error}");
+        let logins = self.store.logins(name)?;
+        let login = logins
+            .iter()
+            .find(|login| login.role == *role)
+            .ok_or_else(|| ApiError::no_binding(name, role))?;
+        let (kind, _) = self.kind(addon.kind.as_str())?;
+        let (login, password) = self.provisioner.current(kind, login).map_err(|_| {
+            let message = format!("{name} has no password yet");
             ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
         })?;
-        let (kind, _) = self.kind(addon.kind.as_str())?;
         let edge = self.login_address(kind).ok_or_else(|| {
             let message = format!("the edge does not listen for {}", addon.protocol);
             ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
         })?;
         let host = host.map(str::to_owned).or_else(|| self.config.public_host.clone());
         let host = host.unwrap_or_else(|| edge.ip().to_string());
-        let access = Access { name, password: &password, host: &host, port: edge.port() };
+        let access = Access { name, login: &login, password: &password, host: &host, port: edge.port() };
         Ok(UrlView {
             url: kind.url(&access),
             variable: kind.variable().to_owned(),
@@ -194,9 +226,23 @@ impl Api {
             host: host.clone(),
             port: edge.port(),
             name: name.clone(),
+            login: login.clone(),
             password: password.expose().to_owned(),
             container: addon.container_id.clone(),
         })
+    }
+
+    /// Fails if Docker has something of this name already.
+    async fn check_free(&self, name: &Name) -> Result<(), ApiError> {
+        match self.provisioner.in_the_way(name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(what)) => {
+                let message = format!("{what} has the name {name} already; nothing was changed");
+                let hint = "take another name, or remove or rename it";
+                Err(ApiError::conflict("name_taken", message, hint))
+            }
+            Err(failure) => Err(docker_down(failure)),
+        }
     }
 
     /// A name for an addon that nobody has named.
@@ -278,10 +324,28 @@ impl Api {
                 .ok()
                 .flatten()
                 .map(|upgrade| self.upgrade_view(&upgrade)),
+            warning: self.warning(addon),
             connections: Connections { active: active.unwrap_or(0), max },
             created_at: rfc3339(addon.created_at),
             updated_at: rfc3339(addon.updated_at),
         }
+    }
+}
+
+impl Api {
+    /// What somebody should know who looks at an addon.
+    fn warning(&self, addon: &Addon) -> Option<String> {
+        let is_postgres = addon.protocol == crate::dialect::Protocol::Postgres;
+        let what = if is_postgres {
+            "its login is a superuser, and there can be no others"
+        } else {
+            "it can have no further logins"
+        };
+        let how = format!(
+            "it was made before Pierhead had a user of its own in the engine; `pierhead clone {} NEW` makes one that has",
+            addon.name
+        );
+        self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"))
     }
 }
 
@@ -295,5 +359,4 @@ fn docker_down(failure: Failure) -> ApiError {
     )
 }
 
-const WHAT_TO_SEND: &str =
-    r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan" may be added, "name" left out"#;
+const WHAT_TO_SEND: &str = r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan" and "app" may be added, "name" left out"#;

@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 
+use super::caller::Caller;
 use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable};
 use super::{Api, ApiError, addons::UrlQuery, parse_body, parse_named};
 use crate::addons::apps::{Attachment, Prefix};
+use crate::addons::logins::Role;
 use crate::addons::store::AttachError;
+use crate::control::access::Deed;
 use crate::dialect::Name;
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
-/// `GET /v1/apps`
-pub async fn list(State(api): State<Arc<Api>>) -> Answer<AppList> {
+/// Every app that uses an addon.
+#[utoipa::path(get, path = "/v1/apps", tag = "apps", responses((status = 200, body = AppList)))]
+pub async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Answer<AppList> {
     let mut apps: Vec<AppView> = vec![];
-    for attachment in api.store.attachments()? {
+    let seen = |attachment: &Attachment| caller.own_app().is_none_or(|own| *own == attachment.app);
+    for attachment in api.store.attachments()?.into_iter().filter(seen) {
         match apps.last_mut().filter(|app| app.app == attachment.app) {
             Some(app) => app.attachments.push(view(&attachment)),
             None => apps.push(AppView { app: attachment.app.clone(), attachments: vec![view(&attachment)] }),
@@ -28,16 +33,19 @@ pub async fn list(State(api): State<Arc<Api>>) -> Answer<AppList> {
     Ok(Json(AppList { apps }))
 }
 
-/// `GET /v1/apps/{app}`
+/// What an app uses.
+#[utoipa::path(get, path = "/v1/apps/{app}", tag = "apps", responses((status = 200, body = AppView)))]
 pub async fn info(State(api): State<Arc<Api>>, Path(app): Path<String>) -> Answer<AppView> {
     let app = parse_app(&app)?;
     let attachments = api.attachments_of(&app)?;
     Ok(Json(AppView { app, attachments: attachments.iter().map(view).collect() }))
 }
 
-/// `POST /v1/apps/{app}/attachments`
+/// Tell an app about an addon.
+#[utoipa::path(post, path = "/v1/apps/{app}/attachments", tag = "apps", request_body = AttachRequest, responses((status = 201, body = AttachmentView)))]
 pub async fn attach(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     Path(app): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<AttachmentView>), ApiError> {
@@ -51,13 +59,16 @@ pub async fn attach(
         .transpose()
         .map_err(|error| ApiError::invalid("bad_attachment_name", error, "take another name, or none"))?;
     let addon = api.addon(&request.addon)?;
+    // Otherwise an owner could attach what is somebody else's, and have it.
+    caller.check_addon(&api, Deed::Change, &addon.name)?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
     let attachment = Attachment::new(app, addon.name, prefix, kind.variable());
     api.store.attach(&attachment)?;
     Ok((StatusCode::CREATED, Json(view(&attachment))))
 }
 
-/// `DELETE /v1/apps/{app}/attachments/{variable}`
+/// Take an addon away from an app.
+#[utoipa::path(delete, path = "/v1/apps/{app}/attachments/{variable}", tag = "apps", responses((status = 204)))]
 pub async fn detach(
     State(api): State<Arc<Api>>,
     Path((app, variable)): Path<(String, String)>,
@@ -67,7 +78,8 @@ pub async fn detach(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /v1/apps/{app}/promote`
+/// Make an addon the one that the app finds in the kind's own variable.
+#[utoipa::path(post, path = "/v1/apps/{app}/promote", tag = "apps", request_body = PromoteRequest, responses((status = 200, body = AppView)))]
 pub async fn promote(
     State(api): State<Arc<Api>>,
     Path(app): Path<String>,
@@ -81,7 +93,8 @@ pub async fn promote(
     Ok(Json(AppView { app, attachments: attachments.iter().map(view).collect() }))
 }
 
-/// `GET /v1/apps/{app}/env`: the variables with their values, passwords included.
+/// The variables of an app with their values, passwords included.
+#[utoipa::path(get, path = "/v1/apps/{app}/env", tag = "apps", params(UrlQuery), responses((status = 200, body = EnvView)))]
 pub async fn env(
     State(api): State<Arc<Api>>,
     Path(app): Path<String>,
@@ -90,7 +103,8 @@ pub async fn env(
     let app = parse_app(&app)?;
     let mut variables = vec![];
     for attachment in api.attachments_of(&app)? {
-        let url = api.url_view(&api.addon(attachment.addon.as_str())?, query.host.as_deref())?;
+        let url =
+            api.url_view(&api.addon(attachment.addon.as_str())?, &Role::Application, query.host.as_deref())?;
         let Attachment { variable, addon, .. } = attachment;
         variables.push(Variable { name: variable, value: url.url, addon });
     }

@@ -13,8 +13,10 @@ use tokio::task::JoinError;
 use super::types::ImportView;
 use super::{Api, ApiError};
 use crate::addons::archives::ArchiveError;
+use crate::addons::store::operation;
 
-/// `GET /v1/addons/{name}/export`: the engine's own archive. If the answer breaks off, the archive is not whole.
+/// The engine's own archive. If the answer breaks off, the archive is not whole.
+#[utoipa::path(get, path = "/v1/addons/{name}/export", tag = "data", responses((status = 200, body = [u8], content_type = "application/octet-stream")))]
 pub async fn export(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let addon = api.addon(&name)?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
@@ -29,8 +31,9 @@ pub async fn export(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Re
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// `POST /v1/addons/{name}/import`, with an archive as its body. Answered when it is done; who does not wait finds how it
+/// Replace the data by those of an archive, the body. Answered when it is done; who does not wait finds how it
 /// ended among the events.
+#[utoipa::path(post, path = "/v1/addons/{name}/import", tag = "data", request_body(content = [u8], content_type = "application/octet-stream"), responses((status = 200, body = ImportView)))]
 pub async fn import(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -40,7 +43,7 @@ pub async fn import(
     let (kind, _) = api.kind(addon.kind.as_str())?;
     let received = api.archives.receive(&addon, kind, body.into_data_stream()).await?;
     // Whoever has asked may go away: what has begun comes to its end.
-    let work = tokio::spawn(async move {
+    let work = tokio::spawn(operation::carried(async move {
         let imported = api.archives.import(received).await;
         let note = match &imported {
             Ok(imported) => format!("imported {} bytes, SHA-256 {}", imported.bytes, imported.sha256),
@@ -50,7 +53,7 @@ pub async fn import(
             tracing::error!(addon = %addon.name, %error, "the store failed");
         }
         imported
-    });
+    }));
     let ended = |error: JoinError| ArchiveError::Failed(format!("the import broke off: {error}"));
     let imported = work.await.map_err(ended)??;
     Ok(Json(ImportView { format: imported.format.into(), bytes: imported.bytes, sha256: imported.sha256 }))

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::{ErrorBody, ErrorView};
+use crate::addons::logins::Role;
 use crate::addons::store::StoreError;
 use crate::dialect::Name;
 
@@ -25,6 +26,17 @@ impl ApiError {
     /// 400: the request cannot be understood.
     pub fn malformed(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", message.into(), hint)
+    }
+
+    /// 401: nobody who is known.
+    pub fn no_token(message: &str) -> Self {
+        let hint = "send `Authorization: Bearer TOKEN`; `pierhead token create` on the host makes one";
+        Self::new(StatusCode::UNAUTHORIZED, "bad_token", message.to_owned(), hint)
+    }
+
+    /// 403: somebody who may not do this.
+    pub fn forbidden(what_is_allowed: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", what_is_allowed, "ask whoever runs this pierhead")
     }
 
     /// 404: there is no such addon.
@@ -54,9 +66,28 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead apps` shows what there is")
     }
 
+    /// 404: there is no such token.
+    pub fn no_such_token(name: &Name) -> Self {
+        let message = format!("there is no token called {name}");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead token list` shows what there is")
+    }
+
+    /// 404: nothing is known of that operation.
+    pub fn no_operation(id: &str) -> Self {
+        let message = format!("nothing is known of an operation {id:?}: there is none, or it is long ago");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead audit` shows the latest")
+    }
+
+    /// 404: the addon has no such login.
+    pub fn no_binding(name: &Name, role: &Role) -> Self {
+        let message = format!("{name} has no login {name}.{}", role.as_str());
+        let hint = format!("`pierhead bindings {name}` shows what there is");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+
     /// 404: there is no such path.
     pub fn no_path(path: &str) -> Self {
-        let hint = "see /v1/addons, /v1/apps, /v1/audit, /v1/events, /v1/routes, /v1/explain, /v1/doctor, /v1/status and /metrics";
+        let hint = "/v1/openapi.json tells what there is";
         Self::new(StatusCode::NOT_FOUND, "no_such_path", format!("there is nothing at {path}"), hint)
     }
 

@@ -4,22 +4,26 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::caller::Caller;
 use super::types::{EventList, EventView};
 use super::{Api, ApiError, parse_name, rfc3339};
 use crate::addons::store::{Event, StoreError};
+use crate::control::access::Deed;
 use crate::dialect::Name;
 
 /// What can be asked of `GET /v1/events`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Whose; none for everybody's.
@@ -34,15 +38,22 @@ pub struct EventsQuery {
     follow: bool,
 }
 
-/// `GET /v1/events?addon=blog&after=17&tail=100&follow=true`. With `follow` a stream of server-sent events, each with its
-/// number as `id`: a client that comes back with `Last-Event-ID` misses none that is still kept.
+/// What has happened. With `follow` a stream of server-sent events, each with its number as `id`: a client that comes
+/// back with `Last-Event-ID` misses none that is still kept.
+#[utoipa::path(get, path = "/v1/events", tag = "host", params(EventsQuery), responses((status = 200, content((EventList = "application/json"), (EventView = "text/event-stream")))))]
 pub async fn events(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::malformed(error.body_text(), WHAT_TO_SEND))?;
     let addon = query.addon.as_deref().map(parse_name).transpose()?;
+    match &addon {
+        Some(name) => caller.check_addon(&api, Deed::Look, name)?,
+        None if caller.own_app().is_some() => return Err(ApiError::forbidden(ONE_ADDON.into())),
+        None => {}
+    }
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let after = last_seen.unwrap_or(query.after);
     let commits = api.store.commits();
@@ -103,7 +114,7 @@ fn message(event: &Event) -> Message {
     message.json_data(view(event)).unwrap_or_default()
 }
 
-fn view(event: &Event) -> EventView {
+pub(super) fn view(event: &Event) -> EventView {
     EventView {
         id: event.id,
         at: rfc3339(event.at),
@@ -111,10 +122,12 @@ fn view(event: &Event) -> EventView {
         from: event.from.clone(),
         to: event.to.clone(),
         note: event.note.clone(),
+        operation: event.operation.clone(),
     }
 }
 
 const WHAT_TO_SEND: &str = "send for example ?addon=blog&tail=100&follow=true";
+const ONE_ADDON: &str = "this token is for one app: say which addon's events, as in ?addon=blog";
 const TAIL: u32 = 100;
 const TAIL_MAX: u32 = 10_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -6,33 +6,39 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::types::{Connections, Doctor, Explanation, RouteList, RouteView, Status};
-use super::{Api, ApiError};
+use super::types::{Connections, Doctor, Explanation, FixRequest, FixView, RouteList, RouteView, Status};
+use super::{Api, ApiError, parse_body, parse_name};
 use crate::addons::kinds::Kind;
+use crate::control::orphans::OrphanError;
 use crate::control::{doctor, edge_status, explain, metrics};
 use crate::routes::{Route, RouteState, Upstream};
 
-/// `GET /v1/routes`
+/// The routes of the edge.
+#[utoipa::path(get, path = "/v1/routes", tag = "host", responses((status = 200, body = RouteList)))]
 pub async fn routes(State(api): State<Arc<Api>>) -> Json<RouteList> {
     let routes = api.table.snapshot().iter().map(|route| view(route)).collect();
     Json(RouteList { routes, stale_since: api.table.stale_since().map(time) })
 }
 
 /// What is asked of `GET /v1/explain`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExplainQuery {
     login: String,
     #[serde(default)]
     protocol: Option<String>,
 }
 
-/// `GET /v1/explain?login=blog&protocol=postgres`
+/// Why a login goes where it goes.
+#[utoipa::path(get, path = "/v1/explain", tag = "host", params(ExplainQuery), responses((status = 200, body = Explanation)))]
 pub async fn explain(
     State(api): State<Arc<Api>>,
     query: Result<Query<ExplainQuery>, QueryRejection>,
@@ -48,12 +54,53 @@ pub async fn explain(
     Ok(Json(explain::explain(&api, &query.login, protocol)))
 }
 
-/// `GET /v1/doctor`
+/// Whether this host has what Pierhead needs.
+#[utoipa::path(get, path = "/v1/doctor", tag = "host", responses((status = 200, body = Doctor)))]
 pub async fn doctor(State(api): State<Arc<Api>>) -> Json<Doctor> {
-    Json(Doctor { checks: doctor::serving(&api).await })
+    let mut checks = doctor::serving(&api).await;
+    let orphans = api.orphans().await;
+    checks.push(doctor::orphans(&orphans));
+    Json(Doctor { checks, orphans: orphans.unwrap_or_default() })
 }
 
-/// `GET /v1/status`
+/// Remove what is left of addons that there are not, data included.
+#[utoipa::path(
+    post, path = "/v1/doctor/fix", tag = "host",
+    request_body = FixRequest, responses((status = 200, body = FixView))
+)]
+pub async fn fix(
+    State(api): State<Arc<Api>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<FixView>, ApiError> {
+    let request: FixRequest =
+        parse_body(body, r#"send JSON such as {"names": ["blog"]}, after GET /v1/doctor"#)?;
+    let names = request.names.iter().map(|name| parse_name(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut taken_on = vec![];
+    for name in names {
+        if api.destroy_orphans(&name).await? {
+            taken_on.push(name);
+        }
+    }
+    if api.store.addons()?.iter().all(|addon| addon.life.is_settled()) {
+        api.provisioner.remove_unused_networks().await;
+    }
+    Ok(Json(FixView { taken_on }))
+}
+
+impl From<OrphanError> for ApiError {
+    fn from(error: OrphanError) -> Self {
+        match error {
+            OrphanError::Store(error) => error.into(),
+            OrphanError::Look(_) => {
+                let hint = "start Docker, then send the request again";
+                ApiError::unavailable("docker_down", error.to_string(), hint)
+            }
+        }
+    }
+}
+
+/// How this Pierhead is.
+#[utoipa::path(get, path = "/v1/status", tag = "host", responses((status = 200, body = Status)))]
 pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiError> {
     let mut addons = BTreeMap::new();
     for addon in api.store.addons()? {
@@ -73,7 +120,8 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
     }))
 }
 
-/// `GET /metrics`
+/// The page for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
     let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))

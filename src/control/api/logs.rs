@@ -9,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{Api, ApiError};
 
 /// What can be asked of `GET /v1/addons/{name}/logs`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LogsQuery {
     /// Whether to go on with what is written from now on.
     #[serde(default)]
@@ -22,7 +24,8 @@ pub struct LogsQuery {
     tail: Option<u32>,
 }
 
-/// `GET /v1/addons/{name}/logs?follow=true&tail=100`
+/// What the engine of an addon writes.
+#[utoipa::path(get, path = "/v1/addons/{name}/logs", tag = "addons", params(LogsQuery), responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn logs(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,

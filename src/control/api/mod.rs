@@ -6,12 +6,20 @@
 
 mod addons;
 mod apps;
-pub mod audit;
+mod audit;
+mod binding_errors;
+mod bindings;
+pub mod caller;
 mod data;
+mod entrance;
 mod error;
 mod events;
 mod host;
+pub mod idempotency;
 mod logs;
+mod openapi;
+mod operations;
+mod tokens;
 pub mod types;
 mod upgrades;
 
@@ -21,15 +29,18 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::addons::archives::Archives;
 use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
+use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
 use crate::control::upgrader::Upgrader;
@@ -55,7 +66,9 @@ pub struct Api {
     /// Exports and imports.
     pub archives: Arc<Archives>,
     /// Carries upgrades out.
-    pub upgrader: Arc<Upgrader>,
+    pub(in crate::control) upgrader: Arc<Upgrader>,
+    /// Carries out what the rows of logins say.
+    pub(in crate::control) credentials: Arc<Credentials>,
     /// The Docker engine.
     pub engine: Arc<Engine>,
     /// Keeps the routes true to what runs there.
@@ -64,46 +77,66 @@ pub struct Api {
     pub table: Arc<Table>,
     /// The edge.
     pub edge: Arc<dyn EdgeStatus>,
+    /// Idempotency keys in use.
+    pub keys: idempotency::InProgress,
     /// When this Pierhead started.
     pub started_at: jiff::Timestamp,
 }
 
 /// Everything that the control socket answers.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/v1/addons", get(addons::list).post(addons::create))
-        .route("/v1/addons/{name}", get(addons::info).patch(addons::set).delete(addons::destroy))
-        .route("/v1/addons/{name}/start", post(addons::start))
-        .route("/v1/addons/{name}/stop", post(addons::stop))
-        .route("/v1/addons/{name}/restart", post(addons::restart))
-        .route("/v1/addons/{name}/url", get(addons::url))
-        .route("/v1/addons/{name}/export", get(data::export))
-        .route("/v1/addons/{name}/import", post(data::import))
-        .route("/v1/addons/{name}/logs", get(logs::logs))
-        .route(
-            "/v1/addons/{name}/upgrade",
-            get(upgrades::info).post(upgrades::begin).delete(upgrades::cancel),
-        )
-        .route("/v1/addons/{name}/upgrade/finish", post(upgrades::finish))
-        .route("/v1/addons/{name}/upgrade/rollback", post(upgrades::roll_back))
-        .route("/v1/apps", get(apps::list))
-        .route("/v1/apps/{app}", get(apps::info))
-        .route("/v1/apps/{app}/attachments", post(apps::attach))
-        .route("/v1/apps/{app}/attachments/{variable}", delete(apps::detach))
-        .route("/v1/apps/{app}/promote", post(apps::promote))
-        .route("/v1/apps/{app}/env", get(apps::env))
-        .route("/v1/audit", get(audit::audit))
-        .route("/v1/events", get(events::events))
-        .route("/v1/routes", get(host::routes))
-        .route("/v1/explain", get(host::explain))
-        .route("/v1/doctor", get(host::doctor))
-        .route("/v1/status", get(host::status))
-        .route("/metrics", get(host::metrics))
+    let (router, mut document) = routes().split_for_parts();
+    openapi::finish(&mut document);
+    // A document is texts and lists: it always becomes JSON.
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    router
+        .route("/v1/openapi.json", get(move || async move { (json, document) }))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), audit::record))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), idempotency::once))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), entrance::enter))
         .with_state(api)
+}
+
+/// The paths, each with its place in the OpenAPI document.
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(addons::list, addons::create))
+        .routes(routes!(addons::info, addons::set, addons::destroy))
+        .routes(routes!(addons::start))
+        .routes(routes!(addons::stop))
+        .routes(routes!(addons::restart))
+        .routes(routes!(addons::url))
+        .routes(routes!(data::export))
+        .routes(routes!(data::import))
+        .routes(routes!(logs::logs))
+        .routes(routes!(upgrades::info, upgrades::begin, upgrades::cancel))
+        .routes(routes!(upgrades::finish))
+        .routes(routes!(upgrades::roll_back))
+        .routes(routes!(bindings::list, bindings::bind))
+        .routes(routes!(bindings::unbind))
+        .routes(routes!(bindings::url))
+        .routes(routes!(bindings::rotate))
+        .routes(routes!(bindings::all))
+        .routes(routes!(apps::list))
+        .routes(routes!(apps::info))
+        .routes(routes!(apps::attach))
+        .routes(routes!(apps::detach))
+        .routes(routes!(apps::promote))
+        .routes(routes!(apps::env))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(operations::info))
+        .routes(routes!(audit::audit))
+        .routes(routes!(events::events))
+        .routes(routes!(host::routes))
+        .routes(routes!(host::explain))
+        .routes(routes!(host::doctor))
+        .routes(routes!(host::fix))
+        .routes(routes!(host::status))
+        .routes(routes!(host::metrics))
 }
 
 /// What the TCP address for Prometheus answers: nothing else.

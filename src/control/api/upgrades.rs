@@ -10,13 +10,15 @@ use axum::extract::{Path, State};
 use super::types::{Progress, RollbackRequest, UpgradeRequest, UpgradeView};
 use super::{Api, ApiError, parse_body, rfc3339};
 use crate::addons::lifecycle::{self, Desired, Failure};
+use crate::addons::logins::{Login, Phase};
 use crate::addons::upgrade::{Method, Place, Stage, Upgrade};
 use crate::addons::{Addon, now_ms};
 use crate::dialect::Name;
 
 type Answer = Result<Json<UpgradeView>, ApiError>;
 
-/// `POST /v1/addons/{name}/upgrade`
+/// Begin an upgrade, or with `dry_run` say what would be done.
+#[utoipa::path(post, path = "/v1/addons/{name}/upgrade", tag = "upgrades", request_body = UpgradeRequest, responses((status = 200, body = UpgradeView)))]
 pub async fn begin(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -26,7 +28,7 @@ pub async fn begin(
     let addon = api.addon(&name)?;
     let image = image(&addon, &request)?;
     let (kind, _) = api.kind(addon.kind.as_str())?;
-    if kind.upgrade(&addon.name).is_none() {
+    if kind.upgrade().is_none() {
         let message = format!("addons of the kind {} cannot be upgraded", kind.name());
         return Err(ApiError::conflict("not_supported", message, "export its data where that can be done"));
     }
@@ -49,6 +51,7 @@ pub async fn begin(
         return planned(&api, &addon, upgrade).await;
     }
     is_free(&addon, before.as_ref())?;
+    logins_rest(&api, &addon)?;
     api.store.begin_upgrade(&upgrade)?;
     api.store.note(&addon, format!("upgrade to {} begun", upgrade.to_image))?;
     api.upgrader.kick(&addon.name);
@@ -72,20 +75,23 @@ async fn planned(api: &Api, addon: &Addon, upgrade: Upgrade) -> Answer {
     Ok(Json(view))
 }
 
-/// `GET /v1/addons/{name}/upgrade`
+/// The last upgrade of an addon, until it is finished.
+#[utoipa::path(get, path = "/v1/addons/{name}/upgrade", tag = "upgrades", responses((status = 200, body = UpgradeView)))]
 pub async fn info(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer {
     let addon = api.addon(&name)?;
     let upgrade = api.store.upgrade(&addon.name)?.ok_or_else(|| ApiError::no_upgrade(&addon.name))?;
     Ok(Json(api.upgrade_view(&upgrade)))
 }
 
-/// `POST /v1/addons/{name}/upgrade/finish`
+/// Remove the old container, and its volume.
+#[utoipa::path(post, path = "/v1/addons/{name}/upgrade/finish", tag = "upgrades", responses((status = 200, body = UpgradeView)))]
 pub async fn finish(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer {
     let addon = api.addon(&name)?;
     api.change_upgrade(&addon, "finished", |upgrade| upgrade.finish(now_ms()))
 }
 
-/// `POST /v1/addons/{name}/upgrade/rollback`
+/// Go back to the old container.
+#[utoipa::path(post, path = "/v1/addons/{name}/upgrade/rollback", tag = "upgrades", request_body(content = RollbackRequest), responses((status = 200, body = UpgradeView)))]
 pub async fn roll_back(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -108,7 +114,8 @@ pub async fn roll_back(
     api.change_upgrade(&addon, "rolled back", |upgrade| upgrade.roll_back(now_ms()))
 }
 
-/// `DELETE /v1/addons/{name}/upgrade`: everything goes back, while that is possible.
+/// Everything goes back, while that is possible.
+#[utoipa::path(delete, path = "/v1/addons/{name}/upgrade", tag = "upgrades", responses((status = 200, body = UpgradeView)))]
 pub async fn cancel(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer {
     let addon = api.addon(&name)?;
     api.change_upgrade(&addon, "cancelled", |upgrade| upgrade.cancel(now_ms()))
@@ -193,6 +200,17 @@ fn is_free(addon: &Addon, before: Option<&Upgrade>) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+/// What is half-made in the old engine would be missing in one of the two.
+fn logins_rest(api: &Api, addon: &Addon) -> Result<(), ApiError> {
+    let logins = api.store.logins(&addon.name)?;
+    let is_at_rest = |login: &Login| matches!(login.phase, Phase::Ready | Phase::Grace(_));
+    let Some(login) = logins.iter().find(|login| !is_at_rest(login)) else { return Ok(()) };
+    let (name, phase) = (login.name(login.second), login.phase.as_str());
+    let message = format!("the login {name} is being changed ({phase})");
+    let hint = format!("wait until `pierhead bindings {}` shows it as ready", addon.name);
+    Err(ApiError::conflict("login_being_changed", message, hint))
 }
 
 fn being_upgraded(upgrade: &Upgrade) -> ApiError {

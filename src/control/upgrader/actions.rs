@@ -90,6 +90,8 @@ impl Upgrader {
     async fn lifecycle_rests(&self, addon: &Addon) -> Result<(), Failure> {
         for _ in 0..REST_LOOKS {
             if self.reconciler.is_idle(&addon.name) {
+                // Nor changes its logins: whoever is at it is waited for, and whoever comes later sees the upgrade's row.
+                drop(self.provisioner.turn(&addon.name).await);
                 return Ok(());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -222,7 +224,7 @@ impl Upgrader {
 }
 
 fn how(addon: &Addon) -> Result<kinds::upgrade::Upgrade, Failure> {
-    let how = kinds::find(addon.kind.as_str()).and_then(|kind| kind.upgrade(&addon.name));
+    let how = kinds::find(addon.kind.as_str()).and_then(|kind| kind.upgrade());
     how.ok_or_else(|| Failure::Lasting(format!("addons of the kind {} cannot be upgraded", addon.kind)))
 }
 

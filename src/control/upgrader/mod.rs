@@ -151,13 +151,13 @@ impl Upgrader {
         }
         let action = upgrade.action();
         let point = format!("upgrade-{}", upgrade.stage.as_str());
-        crash::named_point("before", &point);
+        crash::point("before", &point);
         task.done_bytes.store(0, Relaxed);
         task.total_bytes.store(0, Relaxed);
         let Some(result) = self.act(&upgrade, &addon, action, task).await? else {
             return Ok(Some(Duration::ZERO));
         };
-        crash::named_point("after", &point);
+        crash::point("after", &point);
         if let Err(failure @ (Failure::Retry(_) | Failure::Lasting(_))) = &result {
             tracing::warn!(addon = %name, stage = upgrade.stage.as_str(), ?failure, "an upgrade's step failed");
         }

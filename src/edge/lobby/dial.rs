@@ -21,6 +21,8 @@ pub(super) struct Wanted<'a> {
     /// What the client speaks.
     pub(super) protocol: Protocol,
     pub(super) name: &'a Name,
+    /// What stands behind the dot of the login.
+    pub(super) role: Option<&'a str>,
     pub(super) by: By,
 }
 
@@ -99,6 +101,7 @@ impl Lobby {
             };
             let error = match self.dial(&upstream, opening, surplus, deadline).await {
                 Ok(backend) if self.still_leads_to(&route) => {
+                    let open = open.with_role(wanted.role);
                     return Ok(Opened { route, open, backend, held });
                 }
                 // The container was replaced in the meantime, and its address may be another's by now; or it is held.

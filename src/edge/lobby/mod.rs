@@ -137,7 +137,7 @@ impl Lobby {
         let identify = at.elapsed();
         self.counters.of(protocol).identify.add(identify);
         let Identified { login, by, mut opening, watch } = identified;
-        let wanted = Wanted { protocol, name: &login.name, by };
+        let wanted = Wanted { protocol, name: &login.name, role: login.role.as_deref(), by };
         let opened = self.open(&client, wanted, &mut opening, &input, &mut ticket).await;
         let Opened { route, open, backend, held } = match opened {
             Ok(opened) => opened,

@@ -64,6 +64,7 @@ impl Kind for Mongodb {
         &'a self,
         address: SocketAddr,
         name: &'a Name,
+        _login: &'a str,
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(login::log_in(address, name, password))
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     fn access<'a>(name: &'a Name, password: &'a Password) -> Access<'a> {
-        Access { name, password, host: "db.example.com", port: 27017 }
+        Access { name, login: name.as_str(), password, host: "db.example.com", port: 27017 }
     }
 
     #[test]

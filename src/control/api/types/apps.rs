@@ -1,11 +1,12 @@
 //! Apps and what is attached to them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::dialect::Name;
 
 /// Body of `POST /v1/apps/{app}/attachments`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
     /// The addon.
@@ -16,7 +17,7 @@ pub struct AttachRequest {
 }
 
 /// Body of `POST /v1/apps/{app}/promote`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromoteRequest {
     /// The addon that is to be told in its kind's own variable.
@@ -24,7 +25,7 @@ pub struct PromoteRequest {
 }
 
 /// An addon that an app uses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AttachmentView {
     /// The app.
     pub app: Name,
@@ -38,7 +39,7 @@ pub struct AttachmentView {
 }
 
 /// What an app uses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AppView {
     /// The app.
     pub app: Name,
@@ -47,14 +48,14 @@ pub struct AppView {
 }
 
 /// Answer of `GET /v1/apps`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AppList {
     /// By name.
     pub apps: Vec<AppView>,
 }
 
 /// Answer of `GET /v1/apps/{app}/env`. It has passwords in it.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EnvView {
     /// The app.
     pub app: Name,
@@ -63,7 +64,7 @@ pub struct EnvView {
 }
 
 /// An environment variable.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Variable {
     /// Its name.
     pub name: String,

@@ -1,18 +1,23 @@
 //! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
 
 mod apps;
+mod bindings;
 mod history;
+mod tokens;
 mod upgrades;
 
 pub use apps::*;
+pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
+pub use tokens::*;
 pub use upgrades::*;
+use utoipa::ToSchema;
 
 use crate::dialect::{Name, Protocol};
 
 /// Body of `POST /v1/addons`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRequest {
     /// The engine, such as `postgres`.
@@ -23,10 +28,13 @@ pub struct CreateRequest {
     /// Its plan; none takes the kind's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// An app that it is attached to at once; the owner of an app has to say its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
 }
 
 /// Body of `PATCH /v1/addons/{name}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRequest {
     /// The plan.
@@ -34,7 +42,7 @@ pub struct SetRequest {
 }
 
 /// Answer of `PATCH /v1/addons/{name}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SetView {
     /// The addon.
     pub addon: AddonView,
@@ -43,7 +51,7 @@ pub struct SetView {
 }
 
 /// An addon as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AddonView {
     /// Its name, its user and its database.
     pub name: Name,
@@ -79,6 +87,9 @@ pub struct AddonView {
     /// Its last upgrade, until that is finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<UpgradeView>,
+    /// What somebody should know about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Its connections through the edge.
     pub connections: Connections,
     /// RFC 3339, UTC.
@@ -88,7 +99,7 @@ pub struct AddonView {
 }
 
 /// Connections through the edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connections {
     /// Open now.
     pub active: u64,
@@ -97,7 +108,7 @@ pub struct Connections {
 }
 
 /// How far a step is, for a progress bar.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// The step.
     pub step: String,
@@ -110,14 +121,14 @@ pub struct Progress {
 }
 
 /// Answer of `GET /v1/addons`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AddonList {
     /// By name.
     pub addons: Vec<AddonView>,
 }
 
 /// Answer of `GET /v1/addons/{name}/url`. The only place where a password goes out.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UrlView {
     /// The whole URL.
     pub url: String,
@@ -127,8 +138,10 @@ pub struct UrlView {
     pub host: String,
     /// Port of the edge.
     pub port: u16,
-    /// User and database.
+    /// The addon, and its database.
     pub name: Name,
+    /// The user.
+    pub login: String,
     /// The password.
     pub password: String,
     /// The engine's client program, as it would connect to `host`; none if it has none that could be given the password.
@@ -146,7 +159,7 @@ pub struct UrlView {
 }
 
 /// Answer of `POST /v1/addons/{name}/import`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ImportView {
     /// What the file was.
     pub format: String,
@@ -157,7 +170,7 @@ pub struct ImportView {
 }
 
 /// A route of the edge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteView {
     /// The protocol whose port leads here.
     pub protocol: Protocol,
@@ -177,7 +190,7 @@ pub struct RouteView {
 }
 
 /// Answer of `GET /v1/routes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RouteList {
     /// By protocol and name.
     pub routes: Vec<RouteView>,
@@ -187,7 +200,7 @@ pub struct RouteList {
 }
 
 /// Answer of `GET /v1/explain`: why a login goes where it goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Whether a connection would be made.
     pub ok: bool,
@@ -198,7 +211,7 @@ pub struct Explanation {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// What.
     pub name: String,
@@ -212,7 +225,7 @@ pub struct Check {
 }
 
 /// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     /// As it should be.
@@ -241,14 +254,46 @@ impl Check {
 }
 
 /// Answer of `GET /v1/doctor`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Doctor {
     /// What was looked at.
     pub checks: Vec<Check>,
+    /// What of Pierhead's is on this host and belongs to no addon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<OrphanView>,
+}
+
+/// Something that belongs to no addon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanView {
+    /// `container`, `volume`, `secret` or `network`.
+    pub what: String,
+    /// What it is called.
+    pub called: String,
+    /// The addon that it was made for; none for a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addon: Option<Name>,
+    /// Whether Pierhead can remove it.
+    pub can_be_fixed: bool,
+}
+
+/// Body of `POST /v1/doctor/fix`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixRequest {
+    /// Names of addons that there are not: whatever is left of them is removed, data included.
+    pub names: Vec<String>,
+}
+
+/// Answer of `POST /v1/doctor/fix`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FixView {
+    /// Those of which something is left. They are addons from now on, until they are destroyed.
+    pub taken_on: Vec<Name>,
 }
 
 /// Answer of `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Version of the running Pierhead.
     pub version: String,
@@ -272,14 +317,14 @@ pub struct Status {
 }
 
 /// Body of every answer that is not a success.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ErrorView,
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
     /// For programs: `not_found`, `name_taken`, ...
     pub code: String,

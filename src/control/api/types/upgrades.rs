@@ -1,12 +1,13 @@
 //! Upgrades of addons.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Progress;
 use crate::dialect::Name;
 
 /// Body of `POST /v1/addons/{name}/upgrade`: one of `to` and `image`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpgradeRequest {
     /// A tag in the repository of the present image, such as `17`.
@@ -24,7 +25,7 @@ pub struct UpgradeRequest {
 }
 
 /// Body of `POST /v1/addons/{name}/upgrade/rollback`; none is `{}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
     /// Whether what was written since the upgrade may be lost.
@@ -33,7 +34,7 @@ pub struct RollbackRequest {
 }
 
 /// An upgrade as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UpgradeView {
     /// Whose.
     pub addon: Name,

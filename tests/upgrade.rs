@@ -18,13 +18,21 @@ const NEWER: &str = "pierhead/postgres:17";
 
 const FILL: &str = "CREATE TABLE t (id serial PRIMARY KEY, x text, b bytea); \
     INSERT INTO t (x, b) SELECT repeat(md5(i::text), 5), decode(md5(i::text), 'hex') FROM generate_series(1, 5000) i; \
-    CREATE VIEW v AS SELECT count(*) AS n FROM t; CREATE ROLE reader LOGIN PASSWORD 'x'; GRANT SELECT ON t TO reader; \
-    CREATE EXTENSION pgcrypto; CREATE DATABASE second; CREATE MATERIALIZED VIEW m AS SELECT * FROM t";
+    CREATE VIEW v AS SELECT count(*) AS n FROM t; GRANT SELECT ON t TO reader; \
+    CREATE EXTENSION pgcrypto; CREATE MATERIALIZED VIEW m AS SELECT * FROM t";
 const SUM: &str = "SELECT md5(string_agg(id || x || b::text, ',' ORDER BY id)) || ' ' || (SELECT n FROM v) || ' ' || \
     (SELECT last_value FROM t_id_seq) || ' ' || (SELECT count(*) FROM m) || ' ' || has_table_privilege('reader', 't', 'SELECT') \
     || ' ' || (SELECT count(*) FROM pg_database WHERE datname = 'second') FROM t";
 
+/// What only Pierhead's own user may do.
+fn as_superuser(name: &str, statement: &str) {
+    let script = "PGPASSWORD=$(cat /run/secrets/superuser) exec psql -X -h 127.0.0.1 -U pierhead -d \"$1\" -v ON_ERROR_STOP=1 -c \"$2\"";
+    docker(&["exec", name, "sh", "-c", script, "sh", name, statement]);
+}
+
 fn fill(pierhead: &Pierhead, name: &str) -> String {
+    as_superuser(name, "CREATE ROLE reader LOGIN PASSWORD 'x'");
+    as_superuser(name, "CREATE DATABASE second");
     for statement in FILL.split("; ") {
         pierhead.sql(name, statement);
     }
@@ -191,6 +199,100 @@ fn writers_lose_nothing_and_nobody_is_refused_from_15_to_17() {
     assert_eq!(pierhead.left_on_docker(), Vec::<String>::new());
 }
 
+/// Every login of an addon, the URL of each: all of them have to be let in.
+fn all_are_let_in(pierhead: &Pierhead, name: &str, expected: usize) {
+    let bindings = pierhead.json(&["bindings", name]);
+    let bindings = bindings["bindings"].as_array().unwrap();
+    assert_eq!(bindings.len(), expected, "{bindings:?}");
+    for binding in bindings {
+        let url = match binding["role"].as_str() {
+            Some(role) => pierhead.ok(&["url", name, "--role", role]),
+            None => pierhead.ok(&["url", name]),
+        };
+        assert_eq!(asked(url.trim(), "SELECT count(*)::text FROM t").as_deref(), Ok("5000"), "{binding}");
+    }
+}
+
+/// What a client with this URL is answered.
+fn asked(url: &str, sql: &str) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.map_err(|error| format!("{error:?}"))?;
+        tokio::spawn(connection);
+        let row = client.query_one(sql, &[]).await.map_err(|error| format!("{error:?}"))?;
+        Ok(row.get(0))
+    })
+}
+
+#[test]
+fn every_login_is_in_the_new_engine_and_can_be_changed_there() {
+    let pierhead = Pierhead::start();
+    let name = pierhead.name("one");
+    pierhead.ok(&["create", "postgres", &name]);
+    fill(&pierhead, &name);
+    pierhead.ok(&["bind", &name, "viewer", "--access", "read-only"]);
+    pierhead.ok(&["bind", &name, "worker", "--access", "owner"]);
+    // The application goes by its second name then, and the first one is let in no more.
+    let first = pierhead.ok(&["url", &name]).trim().to_owned();
+    pierhead.ok(&["rotate", &name, "--now"]);
+    let second = pierhead.ok(&["url", &name]).trim().to_owned();
+    assert!(first != second && asked(&first, "SELECT 'in'").is_err());
+    // Both are let in while the grace lasts.
+    let reader = pierhead.ok(&["url", &name, "--role", "viewer"]).trim().to_owned();
+    pierhead.ok(&["rotate", &name, "--role", "viewer", "--grace", "1h"]);
+    all_are_let_in(&pierhead, &name, 3);
+
+    pierhead.ok(&["upgrade", &name, "--to", "17"]);
+    assert_eq!(major(&pierhead, &name), "17");
+    all_are_let_in(&pierhead, &name, 3);
+    assert_eq!(asked(&reader, "SELECT count(*)::text FROM t").as_deref(), Ok("5000"));
+    assert!(asked(&first, "SELECT 'in'").is_err(), "what was retired before is let in");
+    assert_eq!(asked(&second, "SELECT current_user::text"), Ok(name.clone()));
+    assert!(asked(&reader, "DELETE FROM t RETURNING 'gone'").is_err());
+    assert_eq!(pierhead.ok(&["url", &name]).trim(), second);
+
+    pierhead.ok(&["rotate", &name, "--role", "viewer", "--now"]);
+    assert!(asked(&reader, "SELECT 'in'").is_err());
+    pierhead.ok(&["rotate", &name, "--now"]);
+    pierhead.ok(&["bind", &name, "later", "--access", "read-write"]);
+    all_are_let_in(&pierhead, &name, 4);
+    pierhead.ok(&["unbind", &name, "worker"]);
+    all_are_let_in(&pierhead, &name, 3);
+    // The old container is not taken for an orphan.
+    let doctor = pierhead.run(&["doctor"]).stdout;
+    assert!(!doctor.contains(&format!("pierhead-{name}")), "{doctor}");
+    pierhead.ok(&["upgrade", &name, "--finish"]);
+    all_are_let_in(&pierhead, &name, 3);
+    pierhead.ok(&["destroy", &name, "--force"]);
+    assert_eq!(pierhead.left_on_docker(), Vec::<String>::new());
+}
+
+/// An addon whose application is its engine's superuser, as it was before there was a user of Pierhead's own.
+#[test]
+fn an_addon_that_was_made_before_is_upgraded_as_it_is() {
+    let pierhead = Pierhead::start();
+    let name = pierhead.name("old");
+    let secrets = pierhead.dir.path().join("data/secrets").join(&name);
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("password"), "of-old-times").unwrap();
+    pierhead.ok(&["create", "postgres", &name]);
+    pierhead.sql(&name, "CREATE TABLE t AS SELECT generate_series(1, 5000) AS i");
+    pierhead.ok(&["upgrade", &name, "--to", "17"]);
+    assert_eq!(
+        (major(&pierhead, &name), pierhead.sql(&name, "SELECT count(*) FROM t")),
+        ("17".into(), "5000".into())
+    );
+    assert_eq!(pierhead.sql(&name, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"), "t");
+    pierhead.ok(&["rollback", &name, "--force"]);
+    assert_eq!(
+        (major(&pierhead, &name), pierhead.sql(&name, "SELECT count(*) FROM t")),
+        ("15".into(), "5000".into())
+    );
+    pierhead.ok(&["destroy", &name, "--force"]);
+    assert_eq!(pierhead.left_on_docker(), Vec::<String>::new());
+}
+
 /// Stops Pierhead for good at each of these, and looks what the next one makes of it.
 fn killed_at(points: &[(&str, &str)]) {
     let mut pierhead = Pierhead::start();
@@ -336,12 +438,12 @@ fn what_cannot_be_done_changes_nothing() {
     let cache = pierhead.name("cache");
     undone(&pierhead, &name, &["--image", "pierhead/redis:7"], "no program postgres");
     // In the way: what would be lost.
-    pierhead.sql(&name, "SELECT pg_create_physical_replication_slot('left')");
+    as_superuser(&name, "SELECT pg_create_physical_replication_slot('left')");
     undone(&pierhead, &name, &["--to", "17"], "the replication slot left would be lost");
-    pierhead.sql(&name, "SELECT pg_drop_replication_slot('left')");
+    as_superuser(&name, "SELECT pg_drop_replication_slot('left')");
     // Held for too long: a dump that cannot end, as somebody inside the container has locked a table.
-    let lock = "PGPASSWORD=$(cat /run/secrets/password) psql -h 127.0.0.1 -U \"$POSTGRES_USER\" -c 'SELECT pg_sleep(0)' >/dev/null; \
-        (sleep 9; true) & while kill -0 $! 2>/dev/null; do PGPASSWORD=$(cat /run/secrets/password) psql -h 127.0.0.1 -U \"$POSTGRES_USER\" \
+    let lock = "PGPASSWORD=$(cat /run/secrets/superuser) psql -h 127.0.0.1 -U pierhead -d \"$POSTGRES_DB\" -c 'SELECT pg_sleep(0)' >/dev/null; \
+        (sleep 9; true) & while kill -0 $! 2>/dev/null; do PGPASSWORD=$(cat /run/secrets/superuser) psql -h 127.0.0.1 -U pierhead -d \"$POSTGRES_DB\" \
         -c 'BEGIN; LOCK TABLE t; SELECT pg_sleep(9)'; done";
     docker(&["exec", "-d", &name, "sh", "-c", lock]);
     let ended = undone(&pierhead, &name, &["--to", "17", "--hold-max", "3s"], "");
@@ -481,6 +583,17 @@ fn mariadb_from_10_11_to_11_8() {
          CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.x = NEW.x");
     let sum = "SELECT concat(bit_xor(crc32(concat(id, x, hex(b)))), ' ', (SELECT n FROM v)) FROM t";
     let before = sql(sum);
+    // The application goes by its second name, and the first one is locked.
+    pierhead.ok(&["bind", &name, "viewer", "--access", "read-only"]);
+    pierhead.ok(&["rotate", &name, "--now"]);
+    // As root, who alone may look.
+    let users = |container: &str| {
+        let script = r#"MYSQL_PWD=$(cat /run/secrets/superuser) exec mariadb --protocol=socket -u root -NB -e "SELECT concat(user, ' ', json_value(priv, '\$.authentication_string'), ' ', coalesce(json_value(priv, '\$.account_locked'), 0) IN ('1', 'true')) FROM mysql.global_priv WHERE user LIKE '$1%' ORDER BY 1""#;
+        docker(&["exec", container, "sh", "-c", script, "sh", &name])
+    };
+    let users_before = users(&name);
+    let locked: Vec<_> = users_before.lines().filter(|line| line.ends_with(" 1")).collect();
+    assert_eq!((users_before.lines().count(), locked.len()), (3, 1), "{users_before}");
     let refused_before = metric(&pierhead, "pierhead_refused_total");
     assert!(sql("SELECT version()").starts_with("10.11"));
     let (url, mut idle) = (
@@ -493,6 +606,10 @@ fn mariadb_from_10_11_to_11_8() {
     idle.wait().unwrap();
     assert!(sql("SELECT version()").starts_with("11.8"));
     assert_eq!((sql(sum), sql("CALL p()"), pierhead.ok(&["url", &name])), (before.clone(), "42".into(), url));
+    assert_eq!(users(&format!("{name}.g2")), users_before);
+    pierhead.ok(&["rotate", &name, "--role", "viewer", "--now"]);
+    pierhead.ok(&["bind", &name, "later", "--access", "read-write"]);
+    assert_eq!(sql("SELECT 1"), "1");
     // Back, and writable.
     pierhead.ok(&["rollback", &name, "--force"]);
     assert!(sql("SELECT version()").starts_with("10.11"));

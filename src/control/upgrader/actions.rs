@@ -69,6 +69,10 @@ impl Upgrader {
                 self.lifecycle_rests(addon).await?;
                 self.provisioner.stop_engine(&new).await?;
                 let up = self.revive(&old).await?;
+                if !swap {
+                    // Passwords may have been changed since.
+                    self.provisioner.update_logins(&old, &up.id).await?;
+                }
                 did.becomes = Some(Becomes { place: upgrade.from, image: upgrade.from_image.clone(), up });
             }
             Action::Revive => {

@@ -164,6 +164,7 @@ fn established(client: TcpStream, backend: TcpStream) -> Established {
     let route = Arc::new(Route::new(Protocol::Postgres, name, state, "container".into(), 0));
     let open = route.usage.try_open(0).expect("no limit");
     let story = Story {
+        held: Duration::ZERO,
         source,
         accepted: Instant::now(),
         identify: Duration::ZERO,

@@ -14,6 +14,7 @@ pub mod provision;
 mod random_name;
 pub mod secrets;
 pub mod store;
+pub mod upgrade;
 
 use crate::dialect::{Name, Protocol};
 use lifecycle::Life;
@@ -43,6 +44,18 @@ pub struct Addon {
     pub created_at: UnixMs,
     /// When its row last changed.
     pub updated_at: UnixMs,
+    /// Which of its containers it is: 1 is what it was created with, each upgrade makes a further one.
+    pub generation: u32,
+    /// The generation that made the volume that it uses.
+    pub volume: u32,
+}
+
+impl Addon {
+    /// The same addon where an upgrade has it, or will have it.
+    pub fn at(&self, place: upgrade::Place, image: &str) -> Self {
+        let upgrade::Place { generation, volume } = place;
+        Addon { generation, volume, image: image.to_owned(), ..self.clone() }
+    }
 }
 
 /// Bytes as hexadecimal digits.

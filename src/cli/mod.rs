@@ -16,6 +16,7 @@ mod events;
 mod failure;
 mod show;
 mod tokens;
+mod upgrade;
 mod verbs;
 mod waiting;
 mod way;

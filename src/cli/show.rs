@@ -9,7 +9,7 @@ use super::Failure;
 use super::backup::Manifest;
 use crate::control::api::types::{
     AddonView, AttachmentView, AuditView, BindingView, Check, CheckStatus, Connections, EventView,
-    OperationView, RouteView, TokenView,
+    OperationView, RouteView, TokenView, UpgradeView,
 };
 
 /// Prints a line, or several.
@@ -71,6 +71,7 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         ("image", addon.image.clone()),
         ("connections", connections(addon.connections)),
     ]);
+    rows.extend(addon.upgrade.as_ref().map(|upgrade| ("upgrade", upgrade_line(upgrade))));
     rows.extend(addon.container.clone().map(|container| ("container", container)));
     rows.extend([
         ("created", to_the_second(&addon.created_at)),
@@ -81,6 +82,15 @@ pub fn addon(addon: &AddonView) -> Result<(), Failure> {
         table.add_row([key.to_owned(), value]);
     }
     print(table)
+}
+
+fn upgrade_line(upgrade: &UpgradeView) -> String {
+    let reason = upgrade.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let next = match upgrade.stage.as_str() {
+        "kept" => "; rollback or upgrade --finish",
+        _ => "",
+    };
+    format!("from {} to {}, {}{reason}{next}", upgrade.from_image, upgrade.to_image, upgrade.stage)
 }
 
 /// What apps use, one attachment a line.

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, show, tokens};
+use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, show, tokens, upgrade};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, SetRequest,
@@ -40,6 +40,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         }
         Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
+        Verb::Upgrade(verb) => upgrade::run(client, verb, json).await?,
         Verb::Data(verb) => data::run(client, verb, json).await?,
         Verb::Operation { id } => operation(client, &id, json).await?,
         Verb::Token(verb) => tokens::run(client, verb, json).await?,

@@ -188,6 +188,10 @@ pub struct Limits {
     pub dial_timeout: Millis,
     /// How long one try to connect may take before the address is looked up again.
     pub dial_try_timeout: Millis,
+    /// How long a connection may wait for an addon that is held, as one is while it is upgraded.
+    pub hold_timeout: Millis,
+    /// Connections that may wait so at once, over all cores.
+    pub held_max: u32,
     /// After a refusal: how long the client may take to read it before the connection is closed.
     pub refusal_linger: Millis,
     /// After SIGTERM: how long connections may go on before they are closed.
@@ -204,6 +208,8 @@ impl Default for Limits {
             unidentified_per_source_max: 1024,
             dial_timeout: Millis::from_secs(5),
             dial_try_timeout: Millis::from_secs(1),
+            hold_timeout: Millis::from_secs(600),
+            held_max: 4096,
             refusal_linger: Millis::from_secs(1),
             drain_timeout: Millis::from_secs(30),
             drain_spread: Millis::from_secs(2),

@@ -142,6 +142,10 @@ impl Credentials {
                 let phase = format!("login-{}", login.phase.as_str());
                 crash::point("before", &phase);
                 let turn = self.provisioner.turn(name).await;
+                // Looked at in the turn: an upgrade that begins waits for one that is had, see `Upgrader`.
+                if self.is_being_upgraded(name)? {
+                    return Ok(true);
+                }
                 let stepped = self.step(&addon, &container, &login).await;
                 drop(turn);
                 match stepped {
@@ -158,6 +162,11 @@ impl Credentials {
             self.stepped.notify_waiters();
         }
         Ok(failed)
+    }
+
+    /// Whether the engine is about to be another one: what is changed now might be lost.
+    fn is_being_upgraded(&self, name: &Name) -> Result<bool, StoreError> {
+        Ok(self.store.upgrade(name)?.is_some_and(|upgrade| !upgrade.stage.is_settled()))
     }
 
     /// One step of one login: what its phase announces, then the next phase.

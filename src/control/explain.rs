@@ -153,6 +153,11 @@ fn state(route: &Route) -> Check {
             format!("{name} is starting"),
             format!("try again soon, or `pierhead wait {name}`"),
         ),
+        RouteState::Held => Check::warn(
+            "route",
+            format!("{name} is held: logins wait until it is let go"),
+            format!("`pierhead info {name}` shows what is going on"),
+        ),
         RouteState::Stopped => Check::fail(
             "route",
             format!("{name} is stopped"),

@@ -55,6 +55,18 @@ fn core(cpu: usize, of: &CoreCounters) -> CoreStatus {
         sample("pierhead_relays_opened_total", "Relays begun.", of.relays.opened()),
         sample("pierhead_relays_closed_total", "Relays ended.", of.relays.closed()),
         sample("pierhead_dial_failures_total", "Tries to connect that failed.", of.dial_failures.get()),
+        sample(
+            "pierhead_held_opened_total",
+            "Connections that had to wait for a held addon.",
+            of.held.opened(),
+        ),
+        sample("pierhead_held_closed_total", "Of these, those that wait no longer.", of.held.closed()),
+        sample(
+            "pierhead_held_too_long_total",
+            "Of these, those that waited in vain.",
+            of.held_too_long.get(),
+        ),
+        sample("pierhead_held_short_total", "Refused: too many were waiting.", of.held_short.get()),
         sample("pierhead_cancels_total", "Cancel requests passed on.", of.cancels.get()),
         sample("pierhead_turns_total", "Turns of the core's loop.", of.turns.get()),
         sample("pierhead_completions_total", "Completions handled.", of.completions.get()),

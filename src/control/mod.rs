@@ -18,6 +18,7 @@ mod placeholders;
 mod reconciler;
 mod remote;
 pub mod socket;
+mod upgrader;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -44,6 +45,7 @@ use placeholders::Placeholders;
 use reconciler::Reconciler;
 use remote::{Remote, RemoteError};
 use socket::{ControlSocket, SocketError, SocketFile};
+use upgrader::Upgrader;
 
 /// The running control thread. Dropping it lets the thread run on; see [`ControlThread::shutdown`].
 #[derive(Debug)]
@@ -189,13 +191,24 @@ fn build(parts: Parts) -> io::Result<Built> {
         login_address,
     ));
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
-    let placeholders = Placeholders::new(Arc::clone(&book));
+    let placeholders = Arc::new(Placeholders::new(Arc::clone(&book), Arc::clone(&store)));
+    placeholders.set_all().map_err(io::Error::other)?;
     let enter_namespaces = enter_namespaces(config.docker.reach)?;
     let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
-    let reconciler = Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), placeholders));
+    let reconciler =
+        Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&placeholders)));
+    let archives = Arc::new(Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes()));
     let credentials =
         Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
-    let archives = Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes());
+    let upgrader = Arc::new(Upgrader::new(
+        Arc::clone(&store),
+        Arc::clone(&provisioner),
+        Arc::clone(&reconciler),
+        Arc::clone(&archives),
+        placeholders,
+        Arc::clone(&table),
+    ));
+    upgrader.resume_all().map_err(io::Error::other)?;
     let started_at = jiff::Timestamp::now();
     let api = Arc::new(Api {
         config,
@@ -203,6 +216,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         reconciler,
         provisioner,
         archives,
+        upgrader,
         credentials,
         engine,
         watch,

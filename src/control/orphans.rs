@@ -101,5 +101,7 @@ fn nobodys(name: &Name) -> Result<Addon, StoreError> {
         container_id: None,
         created_at: now,
         updated_at: now,
+        generation: 1,
+        volume: 1,
     })
 }

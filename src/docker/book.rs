@@ -30,6 +30,16 @@ struct Inner {
     /// For each name everybody who claims it, the owner first.
     claimants: HashMap<Key, BTreeSet<Claimant>>,
     placeholders: HashMap<Key, Placeholder>,
+    tenures: HashMap<Key, Tenure>,
+}
+
+/// What an addon says of who is to have its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// Of the containers that claim the name, only those of this generation may have it.
+    pub generation: u32,
+    /// Whether connections wait, whoever has it.
+    pub held: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +107,24 @@ impl RouteBook {
         let mut inner = self.lock();
         let key = (protocol, name.clone());
         if inner.placeholders.remove(&key).is_some() {
+            self.publish(&inner, [key]);
+        }
+    }
+
+    /// Says which generation of containers has a name, and whether it is held: both at once, and routes change with it.
+    pub fn set_tenure(&self, protocol: Protocol, name: Name, tenure: Tenure) {
+        let mut inner = self.lock();
+        let key = (protocol, name);
+        if inner.tenures.insert(key.clone(), tenure) != Some(tenure) {
+            self.publish(&inner, [key]);
+        }
+    }
+
+    /// From here on the oldest container that claims the name has it.
+    pub fn remove_tenure(&self, protocol: Protocol, name: &Name) {
+        let mut inner = self.lock();
+        let key = (protocol, name.clone());
+        if inner.tenures.remove(&key).is_some() {
             self.publish(&inner, [key]);
         }
     }
@@ -229,24 +257,35 @@ impl Inner {
 
     fn route(&self, key: &Key) -> Option<Route> {
         let (protocol, name) = (key.0, key.1.clone());
+        let held = self.tenures.get(key).is_some_and(|tenure| tenure.held);
+        let state = |state: &RouteState| if held { RouteState::Held } else { state.clone() };
         if let Some(owner) = self.owner(key) {
             let claim = owner.claims.iter().find(|claim| claim.protocol == protocol && claim.name == name)?;
             let id = Arc::clone(&owner.container.id);
-            let route = Route::new(protocol, name, claim.state.clone(), id, claim.connections_max);
+            let route = Route::new(protocol, name, state(&claim.state), id, claim.connections_max);
             return Some(Route { tls_port: claim.tls_port, ..route });
         }
         let placeholder = self.placeholders.get(key)?;
-        Some(Route::new(protocol, name, placeholder.state.clone(), "".into(), placeholder.connections_max))
+        Some(Route::new(protocol, name, state(&placeholder.state), "".into(), placeholder.connections_max))
     }
 
     fn owner(&self, key: &Key) -> Option<&Entry> {
-        let (_, id) = self.claimants.get(key)?.first()?;
-        self.containers.get(id)
+        let mut claimants = self.claimants.get(key)?.iter().filter_map(|(_, id)| self.containers.get(id));
+        match self.tenures.get(key) {
+            Some(tenure) => claimants.find(|entry| labels::generation(&entry.container) == tenure.generation),
+            None => claimants.next(),
+        }
     }
 
     /// The problem that this claim has if its name belongs to somebody else.
     fn lost(&self, entry: &Entry, claim: &Claim) -> Option<Problem> {
-        let owner = self.owner(&(claim.protocol, claim.name.clone()))?;
+        let key = (claim.protocol, claim.name.clone());
+        let owner = self.owner(&key)?;
+        // A container of another generation is kept, or made ready: it wants nothing yet, or no more.
+        let tenure = self.tenures.get(&key);
+        if tenure.is_some_and(|tenure| labels::generation(&entry.container) != tenure.generation) {
+            return None;
+        }
         (owner.container.id != entry.container.id).then(|| Problem::Claimed {
             protocol: claim.protocol,
             name: claim.name.clone(),

@@ -22,6 +22,8 @@ pub const PORT: &str = "pierhead.port";
 pub const TLS_PORT: &str = "pierhead.tls-port";
 /// The network whose address is used. Default: the first by name that has an IPv4 address, else IPv6.
 pub const NETWORK: &str = "pierhead.network";
+/// Which of its addon's containers it is, by number: only the one that is in use is routed. Default: 1.
+pub const GENERATION: &str = "pierhead.generation";
 /// How many connections are allowed at once. Default, and 0: no limit.
 pub const CONNECTIONS_MAX: &str = "pierhead.max-connections";
 
@@ -158,6 +160,11 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
         }
     }
     (claims, problems)
+}
+
+/// Which of its addon's containers it is.
+pub fn generation(container: &Container) -> u32 {
+    container.labels.get(GENERATION).and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// The name that a container asks for, good or not.

@@ -21,7 +21,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use book::{ContainerChange, Rejected, RouteBook};
+pub use book::{ContainerChange, Rejected, RouteBook, Tenure};
 pub use client::{DockerError, Endpoint};
 pub use container::{Addresses, Container, Status};
 pub use watch::{Counters, Link, Watch};

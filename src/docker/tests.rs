@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bollard::models::ContainerSummary;
 
 use super::labels::{self, Claim, Problem};
-use super::{Addresses, Container, Rejected, RouteBook, Status};
+use super::{Addresses, Container, Rejected, RouteBook, Status, Tenure};
 use crate::dialect::{Name, NameError, Protocol};
 use crate::routes::{Route, RouteState, Table, Upstream};
 
@@ -259,4 +259,42 @@ fn a_list_replaces_all_but_what_is_newer() {
 
 fn route(book: &RouteBook, name: &str) -> Option<Arc<Route>> {
     book.table().lookup(PG, name)
+}
+
+#[test]
+fn only_the_generation_in_use_has_the_name_and_a_hold_covers_whoever_has_it() {
+    let book = RouteBook::new(Arc::new(Table::new()));
+    let blog = Name::parse("blog").unwrap();
+    let state = || route(&book, "blog").map(|route| (route.state.clone(), route.container.to_string()));
+    let tenure = |generation, held| book.set_tenure(PG, blog.clone(), Tenure { generation, held });
+    let second = || {
+        let mut second = running("second");
+        second.labels.insert(labels::NAME.into(), "blog".into());
+        second.labels.insert(labels::GENERATION.into(), "2".into());
+        second
+    };
+    book.set_placeholder(PG, blog.clone(), RouteState::Starting, 5);
+    tenure(1, false);
+    // The new one is there before the old one is seen: it gets nothing.
+    book.put(second());
+    assert_eq!(state(), Some((RouteState::Starting, String::new())));
+    book.put(running("blog"));
+    assert_eq!(state(), Some((ready("172.17.0.2:5432"), "id-blog".into())));
+    assert_eq!(book.report(), []);
+
+    tenure(1, true);
+    assert_eq!(state(), Some((RouteState::Held, "id-blog".into())));
+    // Whatever becomes of the containers meanwhile, it is held.
+    book.remove("id-blog");
+    assert_eq!(state(), Some((RouteState::Held, String::new())));
+    book.put(running("blog"));
+    let before = book.table().version();
+    tenure(2, false);
+    assert_eq!(state(), Some((ready("172.17.0.2:5432"), "id-second".into())));
+    assert_eq!(book.table().version(), before + 1, "one change, not two");
+    assert_eq!(book.report(), [], "the kept one is no problem");
+    tenure(2, false);
+    assert_eq!(book.table().version(), before + 1, "the same again is no change");
+    book.remove_tenure(PG, &blog);
+    assert!(state().is_some());
 }

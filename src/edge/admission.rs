@@ -1,4 +1,5 @@
-//! Who may be in the lobby: limits on connections that have not said their name, over all and by source.
+//! Who may be in the lobby: limits on connections that have not said their name, over all and by source, and on those
+//! that have said it and are held.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,6 +12,8 @@ pub struct Admission {
     max: u32,
     per_source_max: u32,
     inside: AtomicU32,
+    held_max: u32,
+    held: AtomicU32,
     sources: Vec<Mutex<HashMap<Source, u32>>>,
     hasher: RandomState,
 }
@@ -21,10 +24,17 @@ type Source = u64;
 const SHARDS: usize = 16;
 
 impl Admission {
-    /// At most `max` connections, at most `per_source_max` of them from one source.
-    pub fn new(max: u32, per_source_max: u32) -> Self {
-        let sources = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Admission { max, per_source_max, inside: AtomicU32::new(0), sources, hasher: RandomState::new() }
+    /// At most `max` connections, at most `per_source_max` of them from one source, and `held_max` that are held.
+    pub fn new(max: u32, per_source_max: u32, held_max: u32) -> Self {
+        Admission {
+            max,
+            per_source_max,
+            inside: AtomicU32::new(0),
+            held_max,
+            held: AtomicU32::new(0),
+            sources: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Lets a connection in, or not. It counts until the ticket is dropped.
@@ -41,12 +51,17 @@ impl Admission {
             admission.inside.fetch_sub(1, Relaxed);
             return None;
         }
-        Some(Ticket { admission: Arc::clone(admission), source })
+        Some(Ticket { admission: Arc::clone(admission), source, held: false })
     }
 
-    /// Connections inside now.
+    /// Connections inside now that are not held.
     pub fn inside(&self) -> u32 {
         self.inside.load(Relaxed)
+    }
+
+    /// Connections that are held now.
+    pub fn held(&self) -> u32 {
+        self.held.load(Relaxed)
     }
 
     fn with_source<T>(&self, source: Source, change: impl FnOnce(&mut u32) -> T) -> T {
@@ -73,12 +88,35 @@ fn source(address: IpAddr) -> Source {
 pub struct Ticket {
     admission: Arc<Admission>,
     source: Source,
+    held: bool,
+}
+
+impl Ticket {
+    /// The connection has said its name and has to wait: it takes a place among the held, and leaves its own to others.
+    /// `false`: there is no such place.
+    pub fn hold(&mut self) -> bool {
+        let admission = &self.admission;
+        let room = |held| (held < admission.held_max).then_some(held + 1);
+        if !self.held && admission.held.fetch_update(Relaxed, Relaxed, room).is_ok() {
+            self.leave();
+            self.held = true;
+        }
+        self.held
+    }
+
+    fn leave(&self) {
+        self.admission.inside.fetch_sub(1, Relaxed);
+        self.admission.with_source(self.source, |count| *count = count.saturating_sub(1));
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.admission.inside.fetch_sub(1, Relaxed);
-        self.admission.with_source(self.source, |count| *count = count.saturating_sub(1));
+        if self.held {
+            self.admission.held.fetch_sub(1, Relaxed);
+        } else {
+            self.leave();
+        }
     }
 }
 
@@ -88,7 +126,7 @@ mod tests {
 
     #[test]
     fn limits_hold_and_tickets_come_back() {
-        let admission = Arc::new(Admission::new(3, 2));
+        let admission = Arc::new(Admission::new(3, 2, 1));
         let near: IpAddr = "10.0.0.1".parse().unwrap();
         let far: IpAddr = "2001:db8::1".parse().unwrap();
         let same_net: IpAddr = "2001:db8::2".parse().unwrap();
@@ -100,5 +138,20 @@ mod tests {
         drop(first);
         assert!(Admission::admit(&admission, same_net).is_some());
         assert_eq!(admission.inside(), 2);
+    }
+
+    #[test]
+    fn who_is_held_leaves_a_place_to_others() {
+        let admission = Arc::new(Admission::new(1, 1, 1));
+        let near: IpAddr = "10.0.0.1".parse().unwrap();
+        let mut first = Admission::admit(&admission, near).unwrap();
+        assert!(first.hold() && first.hold(), "held once");
+        let mut second = Admission::admit(&admission, near).expect("the place of the first");
+        assert!(!second.hold());
+        assert_eq!((admission.inside(), admission.held()), (1, 1), "who may not be held stays what it was");
+        drop(first);
+        assert!(second.hold());
+        drop(second);
+        assert_eq!((admission.inside(), admission.held()), (0, 0));
     }
 }

@@ -140,6 +140,12 @@ pub struct CoreCounters {
     pub turned_away: Counter,
     /// Tries to connect that failed and were repeated or given up.
     pub dial_failures: Counter,
+    /// Connections that had to wait for a route to be let go.
+    pub held: OpenClose,
+    /// Of these, how many waited in vain.
+    pub held_too_long: Counter,
+    /// Connections that would have had to wait and found no place.
+    pub held_short: Counter,
     /// Cancel requests passed on.
     pub cancels: Counter,
     /// Turns of the core's loop: stands still when the core idles.

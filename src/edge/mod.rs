@@ -69,7 +69,11 @@ impl Edge {
         addresses.iter().try_for_each(|address| check_free(*address))?;
         let shared = cores.iter().map(|(cpu, _)| CoreShared::new(*cpu)).collect::<io::Result<Arc<[_]>>>()?;
         let limits = &config.limits;
-        let admission = Arc::new(Admission::new(limits.unidentified_max, limits.unidentified_per_source_max));
+        let admission = Arc::new(Admission::new(
+            limits.unidentified_max,
+            limits.unidentified_per_source_max,
+            limits.held_max,
+        ));
         let cancels = Arc::new(CancelTable::default());
         let mut setups = Vec::new();
         for (index, (_, core)) in cores.into_iter().enumerate() {
@@ -133,6 +137,11 @@ impl EdgeView {
     /// Connections that have not said their name yet.
     pub fn unidentified(&self) -> u32 {
         self.admission.inside()
+    }
+
+    /// Connections that wait for a route to be let go.
+    pub fn held(&self) -> u32 {
+        self.admission.held()
     }
 
     /// PostgreSQL cancel keys that are remembered.

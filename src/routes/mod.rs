@@ -82,6 +82,8 @@ pub enum RouteState {
     Starting,
     /// Stopped, paused or dead.
     Stopped,
+    /// About to be somewhere else: connections wait until it is let go, see `limits.hold_timeout`.
+    Held,
 }
 
 /// How a backend is reached (DESIGN §4.12). A later way (a Unix socket file) is a further variant here.

@@ -11,7 +11,8 @@
 //! name. Hence a fast hash will do; it is seeded at random in each process all the same.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +33,8 @@ pub struct Table {
     /// Since when the source of the routes has been out of reach, as Unix time in milliseconds; 0 if it is
     /// not.
     stale_since_ms: AtomicU64,
+    /// Larger after every publish that changed something.
+    version: AtomicU64,
     writer: Mutex<Writer>,
 }
 
@@ -59,6 +62,7 @@ impl Table {
             hasher: DefaultHashBuilder::default(),
             len: AtomicUsize::new(0),
             stale_since_ms: AtomicU64::new(0),
+            version: AtomicU64::new(0),
             writer: Mutex::default(),
         }
     }
@@ -121,7 +125,16 @@ impl Table {
                 self.shards[shard].store(Arc::new(copy));
             }
         }
+        if changed > 0 {
+            // After the shards: who sees the new version finds the new routes.
+            self.version.fetch_add(1, Release);
+        }
         changed
+    }
+
+    /// Larger after every publish that changed something: who waits for a change need not look anything up before.
+    pub fn version(&self) -> u64 {
+        self.version.load(Acquire)
     }
 
     /// Every route, sorted by protocol and name.

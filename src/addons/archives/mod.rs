@@ -5,6 +5,7 @@
 
 mod program;
 mod spool;
+mod transfer;
 
 use std::collections::HashSet;
 use std::io;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use self::program::{feed, pump};
 use self::spool::Spool;
+pub use self::transfer::transfer;
 use super::Addon;
 use super::kinds::{Archive, Kind};
 use super::lifecycle::{Failure, State};
@@ -219,7 +221,8 @@ impl Archives {
         Ok(self.provisioner.exec(container, &command, env).await?)
     }
 
-    fn turn(&self, name: &Name) -> Result<Turn, ArchiveError> {
+    /// Keeps exports and imports away from an addon, until what is returned is dropped.
+    pub fn turn(&self, name: &Name) -> Result<Turn, ArchiveError> {
         if !locked(&self.busy).insert(name.clone()) {
             return Err(ArchiveError::Busy(name.clone()));
         }
@@ -240,7 +243,7 @@ fn archive_and_container<'a>(addon: &'a Addon, kind: &dyn Kind) -> Result<(Archi
 }
 
 /// An addon's turn, which ends when this is dropped.
-struct Turn {
+pub struct Turn {
     busy: Arc<Mutex<HashSet<Name>>>,
     name: Name,
 }

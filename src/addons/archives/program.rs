@@ -59,7 +59,7 @@ pub(super) async fn feed(program: Program, prefix: &str, spool: &Spool) -> Resul
     ended(&end, &said).await
 }
 
-async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
+pub(super) async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
     match end.exit_code().await {
         Some(0) => Ok(()),
         Some(code) => Err(ArchiveError::Failed(format!("{} (exit code {code})", said.text()))),
@@ -69,10 +69,10 @@ async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
 
 /// The first things that a program says to people: the rest follows from it.
 #[derive(Default)]
-struct Said(Vec<u8>);
+pub(super) struct Said(Vec<u8>);
 
 impl Said {
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         let room = SAID_LEN_MAX - self.0.len();
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }

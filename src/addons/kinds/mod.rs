@@ -9,10 +9,13 @@ mod memcached;
 mod mongodb;
 mod mosquitto;
 mod mysql;
+mod mysql_upgrade;
 mod nats;
 mod postgres;
+mod postgres_upgrade;
 mod rabbitmq;
 mod redis;
+pub mod upgrade;
 
 use std::fmt::Write;
 use std::future::Future;
@@ -104,6 +107,11 @@ pub trait Kind: Send + Sync {
 
     /// How its data are exported and imported. `None`: not at all.
     fn archive(&self, _name: &Name) -> Option<Archive> {
+        None
+    }
+
+    /// How it changes its version. `None`: not at all.
+    fn upgrade(&self) -> Option<upgrade::Upgrade> {
         None
     }
 

@@ -8,9 +8,10 @@ use mysql_async::{Conn, Error, OptsBuilder};
 
 use super::accounts::MysqlAccounts;
 use super::archive::{Ends, has};
+use super::upgrade::Upgrade;
 use super::{
     Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
-    percent_encoded,
+    mysql_upgrade, percent_encoded,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -173,6 +174,10 @@ impl Kind for Mysql {
             password_variable: "MYSQL_PWD",
             check: is_whole_dump,
         })
+    }
+
+    fn upgrade(&self) -> Option<Upgrade> {
+        (self.flavour == Flavour::Mariadb).then(|| mysql_upgrade::upgrade())
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

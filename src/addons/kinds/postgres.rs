@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use tokio_postgres::NoTls;
 
 use super::accounts::PostgresAccounts;
+use super::upgrade::Upgrade;
 use super::{
     Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
-    percent_encoded,
+    percent_encoded, postgres_upgrade,
 };
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -92,6 +93,10 @@ impl Kind for Postgres {
                 if ends.head.starts_with(b"PGDMP") { Ok(()) } else { Err("it does not begin with PGDMP") }
             },
         })
+    }
+
+    fn upgrade(&self) -> Option<Upgrade> {
+        Some(postgres_upgrade::upgrade())
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::accounts::RedisAccounts;
+use super::upgrade::Upgrade;
 use super::{Access, Accounts, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
@@ -19,15 +20,24 @@ use crate::dialect::{Name, Protocol};
 pub struct Redis {
     name: &'static str,
     client: &'static str,
+    version: &'static [&'static str],
     accounts: RedisAccounts,
 }
 
 /// The kind `redis`.
-pub static REDIS: Redis =
-    Redis { name: "redis", client: "redis-cli", accounts: RedisAccounts { client: "redis-cli" } };
+pub static REDIS: Redis = Redis {
+    name: "redis",
+    client: "redis-cli",
+    version: &["redis-server", "--version"],
+    accounts: RedisAccounts { client: "redis-cli" },
+};
 /// The kind `valkey`.
-pub static VALKEY: Redis =
-    Redis { name: "valkey", client: "valkey-cli", accounts: RedisAccounts { client: "valkey-cli" } };
+pub static VALKEY: Redis = Redis {
+    name: "valkey",
+    client: "valkey-cli",
+    version: &["valkey-server", "--version"],
+    accounts: RedisAccounts { client: "valkey-cli" },
+};
 
 impl Kind for Redis {
     fn name(&self) -> &'static str {
@@ -79,6 +89,11 @@ impl Kind for Redis {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(ping(address, login, password))
+    }
+
+    fn upgrade(&self) -> Option<Upgrade> {
+        // A later server reads what an earlier one has written down, and not the other way round.
+        Some(Upgrade { version: self.version, same_files: 0, moving: None })
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

@@ -7,7 +7,6 @@ use bollard::query_parameters as query;
 use super::engine::is_missing;
 use super::{Failure, Provisioner, file_failure, kind, spec, volume_name};
 use crate::addons::Addon;
-use crate::dialect::Name;
 
 impl Provisioner {
     pub(super) async fn ensure_container(&self, addon: &Addon) -> Result<String, Failure> {
@@ -30,7 +29,8 @@ impl Provisioner {
             network: &network,
             declared_volumes: &declared,
         };
-        let options = query::CreateContainerOptionsBuilder::default().name(addon.name.as_str()).build();
+        let name = spec::container_name(addon);
+        let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
         let made = docker
             .create_container(Some(options), spec::body(&parts))
             .await
@@ -38,8 +38,9 @@ impl Provisioner {
         Ok(made.id)
     }
 
-    pub(super) async fn rename(&self, container: &str, name: &Name) -> Result<(), Failure> {
-        let options = query::RenameContainerOptionsBuilder::default().name(name.as_str()).build();
+    pub(super) async fn rename(&self, container: &str, addon: &Addon) -> Result<(), Failure> {
+        let name = spec::container_name(addon);
+        let options = query::RenameContainerOptionsBuilder::default().name(&name).build();
         self.docker()
             .await?
             .rename_container(container, options)
@@ -74,9 +75,14 @@ impl Provisioner {
         self.gone(self.docker().await?.remove_container(container, Some(options)).await)
     }
 
+    /// Removes the volume that was seen: of an addon that is destroyed, one of all that it ever had.
     pub(super) async fn remove_volume(&self, addon: &Addon) -> Result<(), Failure> {
         let docker = self.docker().await?;
-        self.gone(docker.remove_volume(&volume_name(&addon.name), None::<query::RemoveVolumeOptions>).await)
+        let name = match self.volume_to_remove(&docker, addon).await? {
+            Some(name) => name,
+            None => volume_name(&addon.name, addon.volume),
+        };
+        self.gone(docker.remove_volume(&name, None::<query::RemoveVolumeOptions>).await)
     }
 
     /// A removal succeeds if there is nothing left to remove.

@@ -82,6 +82,24 @@ impl Provisioner {
         Ok(())
     }
 
+    /// Puts an engine right that knows its users as they were some time ago: who is to be let in by now is, and who was by
+    /// the other name of a login is no more. One of a login that is gone altogether stays.
+    pub async fn update_logins(&self, addon: &Addon, container: &str) -> Result<(), Failure> {
+        let kind = kind(addon)?;
+        let (Some(accounts), Some(_)) = (kind.accounts(), self.superuser(addon, kind)) else { return Ok(()) };
+        self.set_up(addon, container).await?;
+        let _turn = self.turn(&addon.name).await;
+        let logins = self.store.logins(&addon.name).map_err(store_failure)?;
+        let users = self.accounts_with(&logins, accounts, None).map_err(file_failure)?;
+        let names = logins.iter().flat_map(|login| [login.name(false), login.name(true)]);
+        for name in
+            names.filter(|name| !accounts.two_passwords() && users.iter().all(|user| user.login != *name))
+        {
+            self.run(addon, container, accounts, accounts.retire(&addon.name, &name)).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the users of one login, or puts them right.
     pub async fn set_login(&self, addon: &Addon, container: &str, login: &Login) -> Result<(), Failure> {
         let Some(accounts) = kind(addon)?.accounts() else { return Ok(()) };

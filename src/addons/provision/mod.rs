@@ -11,6 +11,7 @@ mod networks;
 mod observe;
 mod orphans;
 mod spec;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ use crate::docker::images::{self, ImageError};
 pub use engine::Engine;
 pub use exec::{End, Program};
 pub use orphans::Object;
-pub use spec::{LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
+pub use spec::{LABEL_GENERATION, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, volume_name};
+pub use upgrade::Up;
 
 /// Where clients of this host reach the edge for a kind; `None` if it does not listen for its protocol.
 pub type LoginAddress = Arc<dyn Fn(&dyn Kind) -> Option<SocketAddr> + Send + Sync>;
@@ -132,7 +134,7 @@ impl Provisioner {
             Action::EnsureNetwork => drop(self.network(true).await?),
             Action::EnsureVolume => self.ensure_volume(addon).await?,
             Action::EnsureContainer => return self.ensure_container(addon).await.map(Done::Created),
-            Action::Rename => self.rename(container, &addon.name).await?,
+            Action::Rename => self.rename(container, addon).await?,
             Action::Connect => self.connect(container).await?,
             Action::SetLimits => self.set_limits(addon, container).await?,
             Action::Start => {
@@ -161,7 +163,7 @@ impl Provisioner {
 
     async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
         let request = VolumeCreateRequest {
-            name: Some(volume_name(&addon.name)),
+            name: Some(volume_name(&addon.name, addon.volume)),
             labels: Some(spec::ownership(&self.instance, &addon.name)),
             ..Default::default()
         };
@@ -217,7 +219,7 @@ impl Provisioner {
     }
 
     /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.
-    async fn last_log_line(&self, container: &str) -> String {
+    pub(super) async fn last_log_line(&self, container: &str) -> String {
         let Ok(docker) = self.docker().await else { return String::new() };
         let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail("1").build();
         let mut lines = std::pin::pin!(docker.logs(container, Some(options)));
@@ -227,7 +229,7 @@ impl Provisioner {
         }
     }
 
-    async fn docker(&self) -> Result<Docker, Failure> {
+    pub(super) async fn docker(&self) -> Result<Docker, Failure> {
         self.engine.connected().await.map_err(|error| Failure::Retry(error.to_string()))
     }
 

@@ -8,7 +8,8 @@ use bollard::query_parameters as query;
 
 use super::engine::is_missing;
 use super::{
-    Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, kind, spec, volume_name,
+    Failure, LABEL_GENERATION, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, kind,
+    spec, volume_name,
 };
 use crate::addons::Addon;
 use crate::addons::lifecycle::{Container, Desired, Phase, Presence, Seen};
@@ -26,7 +27,7 @@ impl Provisioner {
             secret: self.secrets().exists(&addon.name).map_err(file_failure)?,
             image: needed && self.has_image(&docker, &addon.image).await?,
             network: needed && self.network(false).await?.is_some(),
-            volume: self.volume(&docker, &addon.name).await?,
+            volume: self.volume_of(&docker, addon).await?,
             container,
         })
     }
@@ -39,8 +40,12 @@ impl Provisioner {
                 return Ok(Some(describe(found)));
             }
         }
-        let volume = self.volume(&docker, name).await?;
-        Ok((volume != Presence::Missing).then(|| format!("the volume {}", volume_name(name))))
+        let volume = volume_name(name, 1);
+        if self.volume(&docker, &volume).await? != Presence::Missing {
+            return Ok(Some(format!("the volume {volume}")));
+        }
+        // Later generations would take theirs for their own.
+        Ok(self.volumes_made_for(&docker, name).await?.first().map(|volume| format!("the volume {volume}")))
     }
 
     async fn container(&self, docker: &Docker, addon: &Addon) -> Result<Container, Failure> {
@@ -49,8 +54,12 @@ impl Provisioner {
             format!("{LABEL_NAME}={}", addon.name),
             format!("{LABEL_MANAGED}=true"),
         ];
-        let Some(id) = pick(addon, self.list(docker, "label", labels).await?) else {
-            let by_name = self.list(docker, "name", vec![format!("^/{}$", addon.name)]).await?;
+        let mut found = self.list(docker, "label", labels).await?;
+        // An addon that is to be destroyed is all of its containers.
+        found.retain(|container| is_destroyed(addon) || generation(container) == addon.generation);
+        let Some(id) = pick(addon, found) else {
+            let name = spec::container_name(addon).replace('.', "\\.");
+            let by_name = self.list(docker, "name", vec![format!("^/{name}$")]).await?;
             return Ok(by_name
                 .first()
                 .map_or(Container::Missing, |found| Container::Foreign(describe(found))));
@@ -94,7 +103,7 @@ impl Provisioner {
         Ok(Container::Ours {
             id,
             phase: phase(state.status),
-            name_ok: found.name.as_deref() == Some(&format!("/{}", addon.name)),
+            name_ok: found.name.as_deref() == Some(&format!("/{}", spec::container_name(addon))),
             attached,
             limits_ok,
             made_ok,
@@ -113,7 +122,7 @@ impl Provisioner {
         docker.list_containers(Some(options)).await.map_err(|error| self.engine.failure(error))
     }
 
-    async fn has_image(&self, docker: &Docker, image: &str) -> Result<bool, Failure> {
+    pub(super) async fn has_image(&self, docker: &Docker, image: &str) -> Result<bool, Failure> {
         match docker.inspect_image(image).await {
             Ok(_) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),
@@ -121,8 +130,41 @@ impl Provisioner {
         }
     }
 
-    async fn volume(&self, docker: &Docker, name: &Name) -> Result<Presence, Failure> {
-        match docker.inspect_volume(&volume_name(name)).await {
+    async fn volume_of(&self, docker: &Docker, addon: &Addon) -> Result<Presence, Failure> {
+        match self.volume_to_remove(docker, addon).await? {
+            Some(name) => self.volume(docker, &name).await,
+            None => self.volume(docker, &volume_name(&addon.name, addon.volume)).await,
+        }
+    }
+
+    /// Of an addon that is to be destroyed: one of the volumes that were made for it, by whichever generation.
+    pub(super) async fn volume_to_remove(
+        &self,
+        docker: &Docker,
+        addon: &Addon,
+    ) -> Result<Option<String>, Failure> {
+        if !is_destroyed(addon) {
+            return Ok(None);
+        }
+        Ok(self.volumes_made_for(docker, &addon.name).await?.into_iter().next())
+    }
+
+    /// Names of the volumes that generations of an addon of this name have made.
+    async fn volumes_made_for(&self, docker: &Docker, name: &Name) -> Result<Vec<String>, Failure> {
+        let labels = [format!("{LABEL_INSTANCE}={}", self.instance), format!("{LABEL_NAME}={name}")];
+        let filters = HashMap::from([("label", labels.to_vec())]);
+        let options = query::ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let found = docker.list_volumes(Some(options)).await.map_err(|error| self.engine.failure(error))?;
+        let mut names: Vec<_> =
+            found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect();
+        // What somebody has given the same labels is called otherwise, and stays.
+        names.retain(|called| spec::is_volume_name(called, name));
+        names.sort();
+        Ok(names)
+    }
+
+    async fn volume(&self, docker: &Docker, name: &str) -> Result<Presence, Failure> {
+        match docker.inspect_volume(name).await {
             Ok(volume) if volume.labels.get(LABEL_INSTANCE) != Some(&self.instance) => Ok(Presence::Foreign),
             Ok(volume) if volume.labels.contains_key(LABEL_MANAGED) => Ok(Presence::Ours),
             Ok(_) => Ok(Presence::Replaced),
@@ -137,9 +179,19 @@ impl Provisioner {
 fn pick(addon: &Addon, mut found: Vec<ContainerSummary>) -> Option<String> {
     found.sort_by_key(|container| {
         let made_by_us = addon.container_id.is_some() && container.id == addon.container_id;
-        (!made_by_us, name_of(container) != addon.name.as_str(), container.created)
+        (!made_by_us, name_of(container) != spec::container_name(addon), container.created)
     });
     found.into_iter().next()?.id
+}
+
+fn is_destroyed(addon: &Addon) -> bool {
+    addon.life.desired == Desired::Destroyed
+}
+
+/// Which of its addon's containers it is.
+fn generation(container: &ContainerSummary) -> u32 {
+    let label = container.labels.as_ref().and_then(|labels| labels.get(LABEL_GENERATION));
+    label.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 fn name_of(container: &ContainerSummary) -> &str {
@@ -185,6 +237,8 @@ mod tests {
             container_id: Some("made".into()),
             created_at: 0,
             updated_at: 0,
+            generation: 1,
+            volume: 1,
         };
         let container = |id: &str, name: &str, created| ContainerSummary {
             id: Some(id.into()),

@@ -5,7 +5,8 @@ use std::fs;
 
 use bollard::query_parameters as query;
 
-use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure, volume_name};
+use super::spec::is_volume_name;
+use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure};
 use crate::dialect::Name;
 
 /// Something that was made for an addon.
@@ -65,7 +66,7 @@ impl Provisioner {
         let object = |volume: bollard::models::Volume| {
             let (name, called) = (volume.labels.get(LABEL_NAME)?.clone(), volume.name);
             let (name, mut object) = named(&name, Object { what: "volume", called, goes_with_addon: true })?;
-            object.goes_with_addon = object.called == volume_name(&name);
+            object.goes_with_addon = is_volume_name(&object.called, &name);
             Some((name, object))
         };
         Ok(found.volumes.unwrap_or_default().into_iter().filter_map(object).collect())

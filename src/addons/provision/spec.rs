@@ -25,9 +25,29 @@ const LABEL_CONNECTIONS: &str = "pierhead.max-connections";
 /// How long an engine may take to stop before it is killed, in seconds.
 pub(super) const STOP_TIMEOUT_S: i32 = 30;
 
-/// The volume of an addon.
-pub fn volume_name(name: &Name) -> String {
-    format!("pierhead-{name}")
+/// Which of the addon's containers it is; none is the first.
+pub const LABEL_GENERATION: &str = crate::docker::labels::GENERATION;
+
+/// The volume of an addon, as the generation of this number has made it.
+pub fn volume_name(name: &Name, volume: u32) -> String {
+    numbered(format!("pierhead-{name}"), volume)
+}
+
+/// What the container of an addon is called.
+pub fn container_name(addon: &Addon) -> String {
+    numbered(addon.name.to_string(), addon.generation)
+}
+
+/// Whether a volume is one of those that an addon may have had: [`volume_name`] of whichever generation.
+pub fn is_volume_name(called: &str, name: &Name) -> bool {
+    let rest = called.strip_prefix("pierhead-").and_then(|rest| rest.strip_prefix(name.as_str()));
+    let number = rest.and_then(|rest| rest.strip_prefix(".g")).and_then(|number| number.parse().ok());
+    called == volume_name(name, number.unwrap_or(1))
+}
+
+/// With a dot, which is in no addon's name: so that it cannot be that of another addon.
+fn numbered(name: String, number: u32) -> String {
+    if number == 1 { name } else { format!("{name}.g{number}") }
 }
 
 /// The labels that say whose something is.
@@ -88,6 +108,9 @@ fn labels(parts: &Parts<'_>) -> HashMap<String, String> {
         (LABEL_CONNECTIONS, parts.plan.connections_max.to_string()),
     ];
     labels.extend(routing.map(|(key, value)| (key.to_owned(), value)));
+    if parts.addon.generation != 1 {
+        labels.insert(LABEL_GENERATION.to_owned(), parts.addon.generation.to_string());
+    }
     labels
 }
 
@@ -174,7 +197,7 @@ fn data_mount(parts: &Parts<'_>, path: &str) -> Mount {
     let mut labels = ownership(parts.instance, &parts.addon.name);
     labels.remove(LABEL_MANAGED);
     let options = MountVolumeOptions { labels: Some(labels), ..Default::default() };
-    let name = volume_name(&parts.addon.name);
+    let name = volume_name(&parts.addon.name, parts.addon.volume);
     Mount { volume_options: Some(options), ..mount(MountType::VOLUME, &name, path, false) }
 }
 
@@ -200,6 +223,26 @@ mod tests {
     use crate::dialect::Protocol;
 
     #[test]
+    fn which_volumes_are_an_addons() {
+        let name = Name::parse("blog").unwrap();
+        for number in [1, 2, 37] {
+            assert!(is_volume_name(&volume_name(&name, number), &name), "{number}");
+        }
+        for called in [
+            "blog",
+            "pierhead-blo",
+            "pierhead-blog2",
+            "pierhead-blog.g1",
+            "pierhead-blog.g02",
+            "pierhead-blog.gx",
+            "x-pierhead-blog",
+            "pierhead-blog.old",
+        ] {
+            assert!(!is_volume_name(called, &name), "{called}");
+        }
+    }
+
+    #[test]
     fn limits_labels_and_mounts() {
         let config = Config::default();
         let addon = Addon {
@@ -212,6 +255,8 @@ mod tests {
             container_id: None,
             created_at: 0,
             updated_at: 0,
+            generation: 1,
+            volume: 1,
         };
         let mut parts = Parts {
             addon: &addon,

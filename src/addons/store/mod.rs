@@ -12,6 +12,7 @@ pub mod operation;
 mod row;
 mod schema;
 mod tokens;
+mod upgrades;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -142,6 +143,7 @@ impl Store {
             let Some(addon) = row::one(transaction, name)? else { return Ok(()) };
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
+            upgrades::remove_of(transaction, name)?;
             logins::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)
         })

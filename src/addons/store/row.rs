@@ -28,7 +28,7 @@ pub(super) fn insert(connection: &Connection, addon: &Addon) -> Result<(), Store
         connection,
         addon,
         "INSERT INTO addons VALUES (:name, :kind, :protocol, :plan, :image, :desired, :state, :reason,
-         :provisioned, :checked, :since, :attempts, :retry_at, :container_id, :created_at, :updated_at)",
+         :provisioned, :checked, :since, :attempts, :retry_at, :container_id, :created_at, :updated_at, :generation, :volume)",
     )
 }
 
@@ -39,7 +39,7 @@ pub(super) fn update(connection: &Connection, addon: &Addon) -> Result<(), Store
         "UPDATE addons SET kind = :kind, protocol = :protocol, plan = :plan, image = :image, desired = :desired,
          state = :state, reason = :reason, provisioned = :provisioned, checked = :checked, since = :since,
          attempts = :attempts, retry_at = :retry_at, container_id = :container_id, created_at = :created_at,
-         updated_at = :updated_at WHERE name = :name",
+         updated_at = :updated_at, generation = :generation, volume = :volume WHERE name = :name",
     )
 }
 
@@ -62,6 +62,8 @@ fn write(connection: &Connection, addon: &Addon, statement: &str) -> Result<(), 
         ":container_id": addon.container_id,
         ":created_at": addon.created_at,
         ":updated_at": addon.updated_at,
+        ":generation": addon.generation,
+        ":volume": addon.volume,
     })?;
     Ok(())
 }
@@ -86,6 +88,8 @@ fn read(row: &Row<'_>) -> Result<Addon, StoreError> {
         container_id: row.get("container_id")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
+        generation: row.get("generation")?,
+        volume: row.get("volume")?,
     })
 }
 

@@ -106,6 +106,29 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (addon, role)
     ) STRICT;
     ",
+    "
+    ALTER TABLE addons ADD COLUMN generation INTEGER NOT NULL DEFAULT 1; -- which of its containers it is
+    ALTER TABLE addons ADD COLUMN volume     INTEGER NOT NULL DEFAULT 1; -- the generation that made its volume
+    CREATE TABLE upgrades (
+        addon           TEXT PRIMARY KEY,
+        from_image      TEXT NOT NULL,
+        to_image        TEXT NOT NULL,
+        from_version    TEXT NOT NULL,     -- as the engine says; empty until it has been asked
+        to_version      TEXT NOT NULL,
+        method          TEXT NOT NULL,     -- move, swap
+        from_generation INTEGER NOT NULL,
+        from_volume     INTEGER NOT NULL,
+        to_generation   INTEGER NOT NULL,
+        to_volume       INTEGER NOT NULL,
+        stage           TEXT NOT NULL,
+        reason          TEXT,
+        hold_max_ms     INTEGER NOT NULL,
+        held_at         INTEGER,           -- since when logins wait
+        since           INTEGER NOT NULL,
+        started_at      INTEGER NOT NULL,
+        moved_bytes     INTEGER NOT NULL
+    ) STRICT;
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

@@ -5,7 +5,7 @@ use crate::addons::lifecycle::{Desired, Life, State, Step};
 use crate::addons::logins::{Login, Phase, Rights, Role};
 use crate::dialect::Protocol;
 
-fn addon(name: &str) -> Addon {
+pub(super) fn addon(name: &str) -> Addon {
     Addon {
         name: Name::parse(name).unwrap(),
         kind: Name::parse("postgres").unwrap(),
@@ -16,6 +16,8 @@ fn addon(name: &str) -> Addon {
         container_id: None,
         created_at: 1,
         updated_at: 1,
+        generation: 1,
+        volume: 1,
     }
 }
 

@@ -5,6 +5,7 @@ mod bindings;
 mod data;
 mod globals;
 mod tokens;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use self::bindings::BindingVerb;
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
 pub use self::tokens::{Role as TokenRole, TokenVerb};
+pub use self::upgrade::{UpgradeArgs, UpgradeVerb};
 use crate::config::Millis;
 use crate::dialect::{Name, Protocol};
 
@@ -159,6 +161,9 @@ pub enum Verb {
     /// What to do with data.
     #[command(flatten)]
     Data(DataVerb),
+    /// What to do about versions.
+    #[command(flatten)]
+    Upgrade(UpgradeVerb),
     /// What to do with apps.
     #[command(flatten)]
     App(AppVerb),

@@ -78,6 +78,8 @@ pub async fn create(
         container_id: None,
         created_at: now,
         updated_at: now,
+        generation: 1,
+        volume: 1,
     };
     match &app {
         Some(app) => api.store.create_for(&addon, app, kind.variable())?,
@@ -113,6 +115,7 @@ pub async fn destroy(
     let Query(query) =
         query.map_err(|error| ApiError::malformed(error.body_text(), "send ?force=true, or nothing"))?;
     let name = parse_name(&name)?;
+    api.not_being_upgraded(&name)?;
     let addon = api.store.want_destroyed(&name, query.force)?;
     let addon = addon.ok_or_else(|| ApiError::no_addon(&name))?;
     api.reconciler.kick(&name);
@@ -129,6 +132,7 @@ pub async fn set(
     let request: SetRequest = parse_body(body, r#"send JSON such as {"plan": "large"}"#)?;
     let plan = api.plan(&request.plan)?;
     let before = api.addon(&name)?;
+    api.not_being_upgraded(&before.name)?;
     let (kind, _) = api.kind(before.kind.as_str())?;
     let made_from = |plan: &Name| {
         let plan = api.config.plans.get(plan)?;
@@ -254,6 +258,7 @@ impl Api {
 
     fn want(&self, name: &str, desired: Desired) -> Answer<AddonView> {
         let name = parse_name(name)?;
+        self.not_being_upgraded(&name)?;
         let mut going = false;
         let addon = self.store.change(&name, |addon| {
             going = addon.life.desired == Desired::Destroyed && desired != Desired::Destroyed;
@@ -312,6 +317,13 @@ impl Api {
             archive: kinds::find(addon.kind.as_str())
                 .and_then(|kind| kind.archive(&addon.name))
                 .map(|archive| archive.extension.to_owned()),
+            // What cannot be read is not shown; the request that needs it fails.
+            upgrade: self
+                .store
+                .upgrade(&addon.name)
+                .ok()
+                .flatten()
+                .map(|upgrade| self.upgrade_view(&upgrade)),
             warning: self.warning(addon),
             connections: Connections { active: active.unwrap_or(0), max },
             created_at: rfc3339(addon.created_at),

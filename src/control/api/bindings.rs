@@ -182,6 +182,7 @@ impl Api {
                 format!("`pierhead start {name}`, then try again"),
             ));
         }
+        self.not_being_upgraded(name)?;
         match accounts.superuser() {
             Some(superuser) if self.provisioner.secrets().superuser(name).is_ok_and(|one| one.is_none()) => {
                 let message = format!("{name} was made before Pierhead had a user of its own in its engine");

@@ -45,6 +45,13 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead list` shows what there is")
     }
 
+    /// 404: an addon is not being upgraded.
+    pub fn no_upgrade(name: &Name) -> Self {
+        let message = format!("there is no upgrade of {name} that is not finished");
+        let hint = format!("`pierhead upgrade {name} --to VERSION` begins one");
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+
     /// 404: nothing is attached to the app.
     pub fn no_app(app: &Name) -> Self {
         let message = format!("no addon is attached to an app called {app}");

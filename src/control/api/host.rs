@@ -147,6 +147,7 @@ fn view(route: &Route) -> RouteView {
         RouteState::Ready(upstream) => ("ready", Some(upstream_text(upstream))),
         RouteState::Starting => ("starting", None),
         RouteState::Stopped => ("stopped", None),
+        RouteState::Held => ("held", None),
     };
     RouteView {
         protocol: route.protocol,

@@ -21,6 +21,7 @@ mod openapi;
 mod operations;
 mod tokens;
 pub mod types;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ use crate::config::Config;
 use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
+use crate::control::upgrader::Upgrader;
 use crate::dialect::Name;
 use crate::docker::Watch;
 use crate::routes::Table;
@@ -62,7 +64,9 @@ pub struct Api {
     /// The Docker objects of addons, and the passwords.
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
-    pub archives: Archives,
+    pub archives: Arc<Archives>,
+    /// Carries upgrades out.
+    pub(in crate::control) upgrader: Arc<Upgrader>,
     /// Carries out what the rows of logins say.
     pub(in crate::control) credentials: Arc<Credentials>,
     /// The Docker engine.
@@ -108,6 +112,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(data::export))
         .routes(routes!(data::import))
         .routes(routes!(logs::logs))
+        .routes(routes!(upgrades::info, upgrades::begin, upgrades::cancel))
+        .routes(routes!(upgrades::finish))
+        .routes(routes!(upgrades::roll_back))
         .routes(routes!(bindings::list, bindings::bind))
         .routes(routes!(bindings::unbind))
         .routes(routes!(bindings::url))

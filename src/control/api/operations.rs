@@ -54,6 +54,10 @@ impl Api {
         let latest = self.store.events(Some(&last.addon), 0, 1)?.pop();
         let goes_on = latest.is_some_and(|event| event.id == last.id);
         let addon = self.store.addon(&last.addon)?.filter(|_| goes_on);
+        // An upgrade goes on behind an addon that is ready all the while.
+        if goes_on && self.store.upgrade(&last.addon)?.is_some_and(|upgrade| !upgrade.stage.is_settled()) {
+            return Ok("running");
+        }
         Ok(match (last.to.as_str(), addon) {
             ("destroyed", _) => "done",
             ("error", _) => "failed",

@@ -22,7 +22,7 @@ use crate::dialect::Name;
 pub struct Reconciler {
     store: Arc<Store>,
     provisioner: Arc<Provisioner>,
-    placeholders: Placeholders,
+    placeholders: Arc<Placeholders>,
     workers: Mutex<HashMap<Name, Arc<Worker>>>,
     /// So many addons keep dockerd busy at once; it does not get faster with more.
     permits: Semaphore,
@@ -41,7 +41,7 @@ struct Worker {
 
 impl Reconciler {
     /// A reconciler that does nothing until it is kicked.
-    pub fn new(store: Arc<Store>, provisioner: Arc<Provisioner>, placeholders: Placeholders) -> Self {
+    pub fn new(store: Arc<Store>, provisioner: Arc<Provisioner>, placeholders: Arc<Placeholders>) -> Self {
         Reconciler {
             store,
             provisioner,
@@ -90,6 +90,11 @@ impl Reconciler {
             self.kick_all();
             tokio::time::sleep(PERIOD).await;
         }
+    }
+
+    /// Whether nothing is being done about an addon.
+    pub fn is_idle(&self, name: &Name) -> bool {
+        !locked(&self.workers).contains_key(name)
     }
 
     /// How far the present step of an addon is, if it is being worked on.

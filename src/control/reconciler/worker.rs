@@ -38,7 +38,11 @@ impl Reconciler {
             self.placeholders.remove(name);
             return Ok(Next::Done);
         };
-        self.placeholders.set(&addon);
+        self.placeholders.set(&addon)?;
+        // Its containers are the upgrade's for now, which kicks us when it has done with them.
+        if self.store.upgrade(name)?.is_some_and(|upgrade| upgrade.owns()) {
+            return Ok(Next::Done);
+        }
         if let Some(time) = lifecycle::pause(&addon.life, now_ms()) {
             return Ok(Next::After(time));
         }
@@ -70,7 +74,7 @@ impl Reconciler {
         let before = addon.life.state;
         let mut outdated = false;
         let written = self.store.change(&addon.name, |row| {
-            outdated = row.life.desired != addon.life.desired;
+            outdated = row.life.desired != addon.life.desired || row.generation != addon.generation;
             if !outdated {
                 lifecycle::enter(&mut row.life, state, now_ms());
                 row.container_id = match &seen.container {
@@ -83,7 +87,7 @@ impl Reconciler {
         if written.life.state != before {
             tracing::info!(addon = %written.name, from = %before, to = %written.life.state, "addon");
         }
-        self.placeholders.set(&written);
+        self.placeholders.set(&written)?;
         Ok(Some(written))
     }
 
@@ -139,11 +143,18 @@ impl Reconciler {
             }
             (_, Done::LoggedIn(start)) => {
                 self.store.change(&addon.name, |row| {
-                    (row.life.checked, row.life.provisioned) = (Some(start), true);
+                    // Another container may be the addon's by now.
+                    if row.generation == addon.generation {
+                        (row.life.checked, row.life.provisioned) = (Some(start), true);
+                    }
                 })?;
             }
             (_, Done::Created(id)) => {
-                self.store.change(&addon.name, |row| row.container_id = Some(id))?;
+                self.store.change(&addon.name, |row| {
+                    if row.generation == addon.generation {
+                        row.container_id = Some(id);
+                    }
+                })?;
             }
             (_, Done::Plain) => {}
         }

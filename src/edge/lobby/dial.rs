@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
 
-use super::Lobby;
 use super::leg::Leg;
+use super::{Lobby, Ticket};
 use crate::dialect::{By, Handshake, HandshakeStep, Name, Opening, Protocol, Reason, Refusal};
 use crate::routes::{Ambiguous, OpenGuard, Route, RouteState, Upstream};
 use crate::sys::peer_has_gone;
@@ -31,6 +31,8 @@ pub(super) struct Opened {
     pub(super) route: Arc<Route>,
     pub(super) open: OpenGuard,
     pub(super) backend: Backend,
+    /// How long the client was held before.
+    pub(super) held: Duration,
 }
 
 /// A connection to a backend.
@@ -40,6 +42,13 @@ pub(super) struct Backend {
     pub(super) early: BytesMut,
     /// How many bytes it was sent.
     pub(super) sent: u64,
+}
+
+/// Where a connection goes now.
+enum Way {
+    To(Arc<Route>, Upstream),
+    /// Nowhere yet.
+    Held,
 }
 
 /// Why a try to reach a backend has failed.
@@ -65,12 +74,23 @@ impl Lobby {
         wanted: Wanted<'_>,
         opening: &mut Opening,
         surplus: &[u8],
+        ticket: &mut Ticket,
     ) -> Result<Opened, Option<Refusal>> {
-        let deadline = Instant::now() + self.limits.dial_timeout.get();
+        let mut deadline = Instant::now() + self.limits.dial_timeout.get();
+        let mut held = Duration::ZERO;
         let mut pause = RETRY_PAUSE_MIN;
         let name = wanted.name;
         for nth in 0u32.. {
-            let (route, mut upstream) = self.route(&wanted)?;
+            let (route, mut upstream) = match self.way(&wanted)? {
+                Way::To(route, upstream) => (route, upstream),
+                Way::Held => {
+                    let before = Instant::now();
+                    self.hold(client, &wanted, surplus, ticket).await?;
+                    (held, pause) = (held + before.elapsed(), RETRY_PAUSE_MIN);
+                    deadline = Instant::now() + self.limits.dial_timeout.get();
+                    continue;
+                }
+            };
             if nth % 2 == 1 {
                 // The namespace may be the one that is out of order.
                 upstream = Upstream::Tcp(upstream.address());
@@ -82,9 +102,9 @@ impl Lobby {
             let error = match self.dial(&upstream, opening, surplus, deadline).await {
                 Ok(backend) if self.still_leads_to(&route) => {
                     let open = open.with_role(wanted.role);
-                    return Ok(Opened { route, open, backend });
+                    return Ok(Opened { route, open, backend, held });
                 }
-                // The container was replaced in the meantime, and its address may be another's by now.
+                // The container was replaced in the meantime, and its address may be another's by now; or it is held.
                 Ok(_) => continue,
                 Err(DialError::Io(error)) => error,
                 Err(DialError::Refuse(reason, detail)) => {
@@ -108,8 +128,13 @@ impl Lobby {
         unreachable!("the dial deadline ends the tries")
     }
 
+    /// Whether connections like this one are to wait.
+    pub(super) fn is_held(&self, wanted: &Wanted<'_>) -> Result<bool, Option<Refusal>> {
+        self.way(wanted).map(|way| matches!(way, Way::Held))
+    }
+
     /// Where a connection to `name` goes now.
-    fn route(&self, wanted: &Wanted) -> Result<(Arc<Route>, Upstream), Option<Refusal>> {
+    fn way(&self, wanted: &Wanted<'_>) -> Result<Way, Option<Refusal>> {
         let refuse = |reason, detail: &str| Err(Some(Refusal::of(wanted.name, reason, detail)));
         if self.draining.get() {
             return refuse(Reason::Draining, "");
@@ -123,8 +148,11 @@ impl Lobby {
             Err(ambiguous) => return refuse(Reason::UnknownName, &ambiguous.to_string()),
         };
         match (&route.state, wanted.by) {
-            (RouteState::Ready(upstream), By::Host(_)) => Ok((Arc::clone(&route), route.for_tls(upstream))),
-            (RouteState::Ready(upstream), _) => Ok((Arc::clone(&route), upstream.clone())),
+            (RouteState::Ready(upstream), By::Host(_)) => {
+                Ok(Way::To(Arc::clone(&route), route.for_tls(upstream)))
+            }
+            (RouteState::Ready(upstream), _) => Ok(Way::To(Arc::clone(&route), upstream.clone())),
+            (RouteState::Held, _) => Ok(Way::Held),
             (RouteState::Starting, _) => refuse(Reason::Starting, ""),
             (RouteState::Stopped, _) => refuse(Reason::Stopped, ""),
         }
@@ -142,7 +170,7 @@ impl Lobby {
 
     fn still_leads_to(&self, route: &Route) -> bool {
         let now = self.table.lookup(route.protocol, route.name.as_str());
-        now.is_some_and(|now| now.container == route.container)
+        now.is_some_and(|now| now.container == route.container && now.state != RouteState::Held)
     }
 
     /// Connects, and delivers the first bytes: only a backend that takes them is connected. `deadline` is that of

@@ -57,6 +57,12 @@ impl Leg {
         self.0.take().expect("taken only here, which consumes the leg")
     }
 
+    /// Whether the peer has ended its stream and nothing before that is left to be read.
+    pub fn has_ended(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        matches!(self.socket().peek(&mut byte), Ok(0))
+    }
+
     /// Waits until the connection is made.
     pub async fn connected(&self, deadline: Instant) -> io::Result<()> {
         self.ready(libc::POLLOUT, deadline).await?;

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod dial;
+mod hold;
 mod leg;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::dial::{Opened, Wanted};
+use self::hold::Waiting;
 use self::leg::{LINGER_BYTES_MAX, Leg};
 use super::admission::Ticket;
 use super::cancel::CancelTable;
@@ -42,6 +44,7 @@ pub struct Lobby {
     draining: Cell<bool>,
     arrivals: RefCell<Vec<Established>>,
     arrived: Notify,
+    waiting: Waiting,
 }
 
 /// A connection that has just been accepted.
@@ -80,6 +83,7 @@ impl Lobby {
             draining: Cell::new(false),
             arrivals: RefCell::default(),
             arrived: Notify::new(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -118,7 +122,7 @@ impl Lobby {
     }
 
     async fn serve(&self, accepted: Accepted) {
-        let Accepted { socket, source, mut dialect, at, ticket } = accepted;
+        let Accepted { socket, source, mut dialect, at, mut ticket } = accepted;
         let client = Leg::new(socket);
         let mut input = BytesMut::new();
         let identified = match self.identify(&client, &mut dialect, &mut input, at).await {
@@ -134,7 +138,8 @@ impl Lobby {
         self.counters.of(protocol).identify.add(identify);
         let Identified { login, by, mut opening, watch } = identified;
         let wanted = Wanted { protocol, name: &login.name, role: login.role.as_deref(), by };
-        let Opened { route, open, backend } = match self.open(&client, wanted, &mut opening, &input).await {
+        let opened = self.open(&client, wanted, &mut opening, &input, &mut ticket).await;
+        let Opened { route, open, backend, held } = match opened {
             Ok(opened) => opened,
             Err(Some(refusal)) => {
                 return self.refuse(client, source, dialect.as_ref(), &refusal, input).await;
@@ -145,12 +150,12 @@ impl Lobby {
         if client.write_all(&backend.early, deadline).await.is_err() {
             return;
         }
-        let dial = at.elapsed() - identify;
+        let dial = at.elapsed().saturating_sub(identify + held);
         self.counters.of(protocol).dial.add(dial);
         self.counters.of(protocol).routed[by.method()].add(1);
         drop(ticket);
         let early = backend.early.len() as u64;
-        let story = Story { source, accepted: at, identify, dial, replayed: backend.sent, early };
+        let story = Story { source, accepted: at, identify, held, dial, replayed: backend.sent, early };
         let (client, backend) = (client.into_socket(), backend.leg.into_socket());
         self.arrivals.borrow_mut().push(Established { client, backend, watch, route, open, story });
         self.arrived.notify_one();

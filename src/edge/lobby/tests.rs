@@ -119,7 +119,7 @@ fn connection() -> (TcpStream, Accepted) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (socket, source) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
-    let admission = Arc::new(Admission::new(1, 1));
+    let admission = Arc::new(Admission::new(1, 1, 1));
     let ticket = Admission::admit(&admission, source.ip()).unwrap();
     let (socket, dialect) = (socket.into(), Box::new(Lines { greeted: false }));
     (client, Accepted { socket, source, dialect, at: std::time::Instant::now(), ticket })

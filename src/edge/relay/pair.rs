@@ -38,7 +38,9 @@ pub struct Story {
     pub accepted: Instant,
     /// From accept to the name.
     pub identify: Duration,
-    /// From the name to the backend's socket.
+    /// How long it had to wait for a held addon.
+    pub held: Duration,
+    /// From the name to the backend's socket, without that.
     pub dial: Duration,
     /// Bytes that the lobby delivered to the backend (the opening).
     pub replayed: u64,
@@ -204,6 +206,7 @@ pub(super) fn log(pair: &Pair) {
         source = %story.source,
         reason = pair.end.unwrap_or(EndReason::Drained).as_str(),
         identify_us = story.identify.as_micros() as u64,
+        held_us = story.held.as_micros() as u64,
         dial_us = story.dial.as_micros() as u64,
         duration_ms = story.accepted.elapsed().as_millis() as u64,
         bytes_up = up.copied + up.spliced + story.replayed,

@@ -4,12 +4,14 @@ mod apps;
 mod bindings;
 mod history;
 mod tokens;
+mod upgrades;
 
 pub use apps::*;
 pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
 pub use tokens::*;
+pub use upgrades::*;
 use utoipa::ToSchema;
 
 use crate::dialect::{Name, Protocol};
@@ -82,6 +84,9 @@ pub struct AddonView {
     /// What the name of an exported file ends with; none if its data cannot be exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// Its last upgrade, until that is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeView>,
     /// What somebody should know about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
@@ -171,7 +176,7 @@ pub struct RouteView {
     pub protocol: Protocol,
     /// The name that clients log in with.
     pub name: Name,
-    /// `ready`, `starting` or `stopped`.
+    /// `ready`, `starting`, `stopped` or `held`.
     pub state: String,
     /// Where it leads, if it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -240,7 +240,7 @@ fn killed_at_every_step_of_bind_rotate_and_unbind() {
     for kind in ["redis", "postgres"] {
         let mut stage = Stage::new(kind);
         let (name, log_in) = (stage.name.clone(), stage.log_in());
-        let bind = format!(r#"{{"role": "reader", "access": "read-only"}}"#);
+        let bind = r#"{"role": "reader", "access": "read-only"}"#.to_owned();
         let bindings = format!("/v1/addons/{name}/bindings");
         let rotate = format!("/v1/addons/{name}/rotate");
         stage.killed_at(&["making"], ("POST", &bindings, &bind));

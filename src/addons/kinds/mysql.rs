@@ -177,7 +177,7 @@ impl Kind for Mysql {
     }
 
     fn upgrade(&self) -> Option<Upgrade> {
-        (self.flavour == Flavour::Mariadb).then(|| mysql_upgrade::upgrade())
+        (self.flavour == Flavour::Mariadb).then(mysql_upgrade::upgrade)
     }
 
     fn client(&self, access: &Access<'_>) -> Option<ClientCommand> {

@@ -97,7 +97,7 @@ struct Addons {
 
 impl Addons {
     fn new(stage: &MongoStage) -> Self {
-        let addons = [created("mongo-soon"), stopped(), deaf(), narrow()];
+        let addons = [created("mongo-soon"), stopped("mongo-off"), deaf(), narrow()];
         let [starting, stopped, deaf, narrow] = addons;
         stage.wait_until_said(shared(), "isWritablePrimary");
         for (name, words) in [(&starting, "starting"), (&stopped, "stopped"), (&deaf, "not reachable")] {

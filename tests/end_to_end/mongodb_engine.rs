@@ -87,8 +87,8 @@ pub fn created(suffix: &str) -> String {
 }
 
 /// A container that is routed, has run and has ended.
-pub fn stopped() -> String {
-    without_server("mongo-off", &[], "0")
+pub fn stopped(name: &str) -> String {
+    without_server(name, &[], "0")
 }
 
 /// A container that is routed and runs, in which nobody listens.

@@ -35,7 +35,7 @@ fn every_driver_verifies_the_containers_certificate() {
     wait_for("the stand-in to be up", Duration::from_secs(60), up);
     // In the clear at the same port, which also tells that the routes are there.
     stage.wait_until_said(shared(), "isWritablePrimary");
-    let off = stopped();
+    let off = stopped("mongo-tls-off");
     let cases = |driver: &str, source: &str, host: &str, port: u16| -> Value {
         let others = ["unknown=nobody-here".to_owned(), format!("stopped={off}")];
         let whom = [driver, host, &port.to_string(), &addon, PASSWORD, &others[0], &others[1]];

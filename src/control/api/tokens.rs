@@ -1,4 +1,4 @@
-//! Tokens: make one, list them, revoke one. Only for admins.
+//! Tokens: make one, list them, revoke one. Only admins make and revoke; who may look sees names and roles, never a token.
 
 use std::sync::Arc;
 

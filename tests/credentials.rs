@@ -70,7 +70,7 @@ fn postgresql_logins_may_do_what_they_were_made_for() {
     stage.answers_twice_the_same("reader", "read-only", &reader);
     stage.counts(&[("", 0), ("reader", 0)]);
     let long = stage.session(&reader, "SELECT pg_sleep(60)");
-    wait_for("the session to be seen", Duration::from_secs(5), || {
+    wait_for("the session to be seen", Duration::from_secs(30), || {
         stage.binding("reader")["connections"]["active"] == 1
     });
     stage.counts(&[("reader", 1), ("writer", 0)]);
@@ -108,7 +108,7 @@ fn mariadb_logins_may_do_what_they_were_made_for() {
 
     stage.answers_twice_the_same("reader", "read-only", &reader);
     let long = stage.session(&reader, "SELECT sleep(60)");
-    wait_for("the session to be seen", Duration::from_secs(5), || {
+    wait_for("the session to be seen", Duration::from_secs(30), || {
         stage.binding("reader")["connections"]["active"] == 1
     });
     stage.unbind_ends("reader", long);
@@ -156,8 +156,8 @@ fn redis_logins_may_do_what_they_were_made_for() {
         stage.pierhead.state(&stage.name) == "ready"
     });
 
-    let long = stage.session(&reader, "BLPOP never 60");
-    wait_for("the session to be seen", Duration::from_secs(5), || {
+    let long = stage.session(&reader, "SUBSCRIBE never");
+    wait_for("the session to be seen", Duration::from_secs(30), || {
         stage.binding("reader")["connections"]["active"] == 1
     });
     stage.unbind_ends("reader", long);
@@ -187,7 +187,7 @@ fn rabbitmq_logins_may_do_what_they_were_made_for() {
     stage.pierhead.ok(&["restart", &stage.name]);
     assert!(pika(&writer, "channel.basic_publish('', 'q', b'43')").is_ok());
     let long = stage.session(&reader, "connection.process_data_events(60)");
-    wait_for("the session to be seen", Duration::from_secs(5), || {
+    wait_for("the session to be seen", Duration::from_secs(30), || {
         stage.binding("reader")["connections"]["active"] == 1
     });
     stage.unbind_ends("reader", long);
@@ -325,7 +325,7 @@ impl Stage {
     fn unbind_ends(&self, role: &str, mut session: std::process::Child) {
         let begun = Instant::now();
         self.pierhead.ok(&["unbind", &self.name, role]);
-        wait_for("the session to end", Duration::from_secs(10), || session.try_wait().unwrap().is_some());
+        wait_for("the session to end", Duration::from_secs(30), || session.try_wait().unwrap().is_some());
         assert!(begun.elapsed() < Duration::from_secs(40), "it ended by itself");
         assert_eq!(self.pierhead.run(&["url", &self.name, "--role", role]).code, Some(3));
     }

@@ -38,7 +38,7 @@ fn created_used_stopped_exported_destroyed() {
     let off = pierhead.name("off");
     pierhead.ok(&["create", "mysql", &off]);
     pierhead.ok(&["stop", &off]);
-    wait_for("the route to be stopped", Duration::from_secs(5), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         sql(&pierhead, &off, "select 1").contains("is stopped")
     });
     drivers_see_what_they_see_directly(&name, password, port, &off);

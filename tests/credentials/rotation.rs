@@ -106,11 +106,11 @@ fn no_login_fails(kind: &'static str, logins_min: u64) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("the session to be seen", Duration::from_secs(10), || {
+    wait_for("the session to be seen", Duration::from_secs(30), || {
         stage.binding("")["connections"]["active"] == 1
     });
     stage.pierhead.ok(&["rotate", &stage.name, "--now"]);
-    wait_for("the session to end", Duration::from_secs(15), || session.try_wait().unwrap().is_some());
+    wait_for("the session to end", Duration::from_secs(30), || session.try_wait().unwrap().is_some());
     assert_ne!(stage.url(), urls[2]);
     stage.destroyed();
 }

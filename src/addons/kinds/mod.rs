@@ -70,6 +70,11 @@ pub trait Kind: Send + Sync {
         &[]
     }
 
+    /// The least memory, in bytes, with which its engine starts.
+    fn memory_min(&self) -> u64 {
+        0
+    }
+
     /// How its image is told what to become.
     fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
 

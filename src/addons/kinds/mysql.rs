@@ -103,6 +103,11 @@ impl Kind for Mysql {
         &["root", "mysql", "sys"]
     }
 
+    /// MySQL 9.7 takes 250 MiB when it is idle, and more to set itself up: in 256 MiB the kernel ends it again and again.
+    fn memory_min(&self) -> u64 {
+        if self.flavour == Flavour::Mysql { 512 << 20 } else { 0 }
+    }
+
     fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings {
         let Variables { user, database, password_file, root_password_file, root_host } = self.variables;
         let env = vec![

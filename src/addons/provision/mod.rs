@@ -195,8 +195,7 @@ impl Provisioner {
             return Err(Failure::Retry("its container is gone".into()));
         };
         if *phase == Phase::Restarting {
-            let last = self.last_log_line(id).await;
-            return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
+            return Err(self.ended(id).await);
         }
         let kind = kind(addon)?;
         let address = (self.login_address)(kind).ok_or_else(|| {
@@ -216,6 +215,22 @@ impl Provisioner {
             Err(Failure::NotYet(second)) => Err(Failure::NotYet(format!("{reason}; {second}"))),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// That an engine does not stay up, and why.
+    pub(super) async fn ended(&self, container: &str) -> Failure {
+        let last = self.last_log_line(container).await;
+        let hint = match self.ran_out_of_memory(container).await {
+            true => "it ran out of memory, so give it a larger plan (`pierhead set`); its log ends with: ",
+            false => "",
+        };
+        Failure::NotYet(format!("the engine ends as soon as it has started: {hint}{last}"))
+    }
+
+    async fn ran_out_of_memory(&self, container: &str) -> bool {
+        let Ok(docker) = self.docker().await else { return false };
+        let inspect = docker.inspect_container(container, None::<query::InspectContainerOptions>).await;
+        inspect.ok().and_then(|found| found.state?.oom_killed).unwrap_or(false)
     }
 
     /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.

@@ -19,6 +19,7 @@ pub mod idempotency;
 mod logs;
 mod openapi;
 mod operations;
+mod plans;
 mod tokens;
 pub mod types;
 mod upgrades;

@@ -90,7 +90,17 @@ fn postgresql_logins_may_do_what_they_were_made_for() {
 
 #[test]
 fn mariadb_logins_may_do_what_they_were_made_for() {
-    let stage = Stage::new("mariadb");
+    sql_logins("mariadb");
+}
+
+#[test]
+#[ignore = "needs an image of Debian unstable, which cannot always be built: scripts/test builds it and runs this"]
+fn mysql_logins_may_do_what_they_were_made_for() {
+    sql_logins("mysql");
+}
+
+fn sql_logins(kind: &'static str) {
+    let stage = Stage::new(kind);
     let owner = stage.url();
     let sql = |url: &str, sql: &str| stage::mariadb(url, sql);
     sql(&owner, "CREATE TABLE t AS SELECT 42 AS x").unwrap();
@@ -127,7 +137,16 @@ fn mariadb_logins_may_do_what_they_were_made_for() {
 
 #[test]
 fn redis_logins_may_do_what_they_were_made_for() {
-    let stage = Stage::new("redis");
+    redis_logins("redis");
+}
+
+#[test]
+fn valkey_logins_may_do_what_they_were_made_for() {
+    redis_logins("valkey");
+}
+
+fn redis_logins(kind: &'static str) {
+    let stage = Stage::new(kind);
     let owner = stage.url();
     let cli = |url: &str, words: &[&str]| stage::redis(url, words);
     assert_eq!(cli(&owner, &["SET", "x", "42"]), "OK");

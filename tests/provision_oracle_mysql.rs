@@ -14,7 +14,7 @@ use control::{Pierhead, docker, inspect, wait_for};
 use serde_json::{Value, json};
 
 #[test]
-#[ignore = "needs the image that `scripts/images mysql` builds, which takes minutes"]
+#[ignore = "needs an image of Debian unstable, which cannot always be built: scripts/test builds it and runs this"]
 fn created_used_stopped_exported_destroyed() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let pierhead = Pierhead::start_with(&format!(

@@ -10,7 +10,7 @@ use super::accounts::MysqlAccounts;
 use super::archive::{Ends, has};
 use super::upgrade::Upgrade;
 use super::{
-    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url,
     mysql_upgrade, percent_encoded,
 };
 use crate::addons::secrets::Password;
@@ -146,6 +146,10 @@ impl Kind for Mysql {
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
+    }
+
+    fn settings(&self) -> Option<&dyn Settings> {
         Some(&self.accounts)
     }
 

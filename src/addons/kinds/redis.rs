@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::accounts::RedisAccounts;
 use super::upgrade::Upgrade;
-use super::{Access, Accounts, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url};
+use super::{Access, Accounts, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -70,6 +70,10 @@ impl Kind for Redis {
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
+    }
+
+    fn settings(&self) -> Option<&dyn Settings> {
         Some(&self.accounts)
     }
 

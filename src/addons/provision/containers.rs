@@ -22,7 +22,7 @@ impl Provisioner {
             addon,
             kind,
             superuser: superuser.as_ref().map(|superuser| (superuser, superuser_secret.as_path())),
-            config: self.kind_config(addon)?,
+            further_args: &self.further_args(addon)?,
             plan: self.plan(addon)?,
             instance: &self.instance,
             secret: &self.secrets.mounted(&addon.name).map_err(file_failure)?,

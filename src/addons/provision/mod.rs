@@ -10,15 +10,16 @@ mod logins;
 mod networks;
 mod observe;
 mod orphans;
+mod settings;
 mod spec;
 mod upgrade;
+mod volumes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 
@@ -51,6 +52,7 @@ pub struct Provisioner {
     /// Held, by name, while users of an engine are made as rows say: a row that was read before must not be carried out after
     /// a later one.
     turns: [tokio::sync::Mutex<()>; TURNS],
+    quotas: volumes::Quotas,
 }
 
 /// Addons wait for each other only where their names fall together.
@@ -87,6 +89,7 @@ impl Provisioner {
             login_address,
             networks,
             turns: Default::default(),
+            quotas: volumes::Quotas::default(),
         }
     }
 
@@ -159,21 +162,6 @@ impl Provisioner {
             Action::RemoveSecret => self.secrets.remove(&addon.name).map_err(file_failure)?,
         }
         Ok(Done::Plain)
-    }
-
-    async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
-        let request = VolumeCreateRequest {
-            name: Some(volume_name(&addon.name, addon.volume)),
-            labels: Some(spec::ownership(&self.instance, &addon.name)),
-            ..Default::default()
-        };
-        // If one of this name has been made since we looked, Docker returns that one: we look again anyway.
-        self.docker()
-            .await?
-            .create_volume(request)
-            .await
-            .map(drop)
-            .map_err(|error| self.engine.failure(error))
     }
 
     async fn ensure_image(

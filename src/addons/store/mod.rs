@@ -11,6 +11,7 @@ mod logins;
 pub mod operation;
 mod row;
 mod schema;
+mod settings;
 mod tokens;
 mod upgrades;
 
@@ -145,6 +146,7 @@ impl Store {
             apps::remove_of(transaction, name)?;
             upgrades::remove_of(transaction, name)?;
             logins::remove_of(transaction, name)?;
+            settings::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)
         })
     }

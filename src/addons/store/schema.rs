@@ -129,6 +129,14 @@ const MIGRATIONS: &[&str] = &[
         moved_bytes     INTEGER NOT NULL
     ) STRICT;
     ",
+    "
+    CREATE TABLE settings (
+        addon TEXT NOT NULL,
+        name  TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (addon, name)
+    ) STRICT;
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

@@ -337,7 +337,8 @@ impl Api {
             "it was made before Pierhead had a user of its own in the engine; `pierhead clone {} NEW` makes one that has",
             addon.name
         );
-        self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"))
+        let superuser = self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"));
+        superuser.or_else(|| self.provisioner.disk_warning(addon))
     }
 }
 

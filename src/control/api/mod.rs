@@ -20,6 +20,7 @@ mod logs;
 mod openapi;
 mod operations;
 mod plans;
+mod settings;
 mod tokens;
 pub mod types;
 mod upgrades;
@@ -106,6 +107,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(addons::list, addons::create))
         .routes(routes!(addons::info, addons::set, addons::destroy))
+        .routes(routes!(settings::list, settings::change))
         .routes(routes!(addons::start))
         .routes(routes!(addons::stop))
         .routes(routes!(addons::restart))

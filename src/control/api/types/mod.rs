@@ -3,6 +3,7 @@
 mod apps;
 mod bindings;
 mod history;
+mod settings;
 mod tokens;
 mod upgrades;
 
@@ -10,6 +11,7 @@ pub use apps::*;
 pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
+pub use settings::*;
 pub use tokens::*;
 pub use upgrades::*;
 use utoipa::ToSchema;

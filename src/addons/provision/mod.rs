@@ -143,11 +143,7 @@ impl Provisioner {
             Action::Start => {
                 // The password may have been changed, and the engine is about to read it.
                 self.ensure_secret(addon)?;
-                self.docker()
-                    .await?
-                    .start_container(container, None)
-                    .await
-                    .map_err(|error| self.engine.failure(error))?;
+                self.start(container).await?;
             }
             Action::Unpause => self
                 .docker()

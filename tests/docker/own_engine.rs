@@ -77,6 +77,8 @@ impl Drop for OwnEngine {
         for pid in String::from_utf8_lossy(&pids).lines() {
             kill("KILL", pid);
         }
+        // What one that is killed has mounted on itself stays.
+        let _ = Command::new("umount").arg("--lazy").arg(self.directory.join("data")).output();
         if stopped.is_ok() {
             let _ = fs::remove_dir_all(&self.directory);
             let _ = fs::remove_file(self.directory.with_extension("lock"));

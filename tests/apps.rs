@@ -88,7 +88,7 @@ fn what_happens_can_be_read_and_followed_and_names_may_be_left_out() {
     let mut followed: Vec<Value> = vec![];
     for event in lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()) {
         followed.push(event);
-        if followed.last().unwrap()["to"] == "destroyed" {
+        if followed.last().unwrap()["to"] == "deprovisioned" {
             break;
         }
     }
@@ -97,13 +97,13 @@ fn what_happens_can_be_read_and_followed_and_names_may_be_left_out() {
     let states: Vec<_> = followed.iter().map(|event| event["to"].as_str().unwrap()).collect();
     let after =
         |state: &str| states.iter().position(|other| *other == state).unwrap_or_else(|| panic!("{states:?}"));
-    let milestones = ["waiting", "provisioning:login", "ready", "stopped", "destroying", "destroyed"];
+    let milestones = ["waiting", "provisioned:login", "ready", "stopped", "deprovisioning", "deprovisioned"];
     assert!(milestones.map(after).is_sorted(), "{states:?}");
     // ... and the same afterwards, though the addon is gone.
     let read = pierhead.json(&["events", &name]);
     assert_eq!(read["events"].as_array().unwrap(), &followed);
     let tail = pierhead.json(&["events", &name, "--tail", "1"]);
-    assert_eq!(tail["events"][0]["to"], "destroyed");
+    assert_eq!(tail["events"][0]["to"], "deprovisioned");
     assert_eq!(pierhead.json(&["events", &name, "--tail", "0"])["events"], serde_json::json!([]));
     // Who wants none of those gets what comes next, once the answer has begun.
     let mut stream = UnixStream::connect(pierhead.socket()).unwrap();
@@ -117,7 +117,7 @@ fn what_happens_can_be_read_and_followed_and_names_may_be_left_out() {
     assert_eq!((&first["addon"], &first["note"]), (&Value::from(next.as_str()), &Value::from("created")));
     pierhead.ok(&["destroy", &next, "--force"]);
     let table = pierhead.ok(&["events", &name]);
-    assert!(table.contains("wanted stopped") && table.contains("destroyed"), "{table}");
+    assert!(table.contains("wanted stopped") && table.contains("deprovisioned"), "{table}");
 }
 
 #[test]

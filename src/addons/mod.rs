@@ -10,6 +10,9 @@ pub(crate) mod crash;
 pub mod kinds;
 pub mod lifecycle;
 pub mod logins;
+pub mod order;
+mod password;
+pub mod providers;
 pub mod provision;
 mod random_name;
 pub mod secrets;
@@ -18,6 +21,7 @@ pub mod upgrade;
 
 use crate::dialect::{Name, Protocol};
 use lifecycle::Life;
+pub use order::{Arguments, Backend, Order};
 pub use random_name::random_name;
 
 /// Milliseconds since 1970, UTC.
@@ -28,13 +32,15 @@ pub type UnixMs = i64;
 pub struct Addon {
     /// What it is called, by people, by Docker and in logins.
     pub name: Name,
-    /// The engine; an entry of [`kinds::ALL`] and of the configuration.
+    /// The engine, an entry of [`kinds::ALL`]; or what else it is, such as `secret`.
     pub kind: Name,
-    /// The protocol whose port of the edge leads to it.
+    /// The protocol whose port of the edge leads to it; [`Protocol::None`] where none does.
     pub protocol: Protocol,
     /// How large it may be; an entry of the configuration.
     pub plan: Name,
-    /// The image it was created with. A later change of the configuration does not change it.
+    /// Who makes it.
+    pub order: Order,
+    /// The image it was created with; empty where there is none. A later change of the configuration does not change it.
     pub image: String,
     /// What is wanted of it and how far it has come.
     pub life: Life,

@@ -3,45 +3,14 @@
 //! In come names; out go files that only root and the engine's user can read. A password is never part of a label,
 //! an environment variable or a log line: [`Password`] does not even print itself.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::logins::{Login, Passwords, Role};
+pub use super::password::Password;
 use crate::dialect::Name;
-
-/// A password. Shown only by those who ask for it with [`Password::expose`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// A password that exists already.
-    pub fn new(text: String) -> Self {
-        Password(text)
-    }
-
-    /// The text itself, for a login or for somebody who asked for the URL.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// 40 random characters that need no escaping anywhere: 240 bits.
-    fn random() -> io::Result<Self> {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let mut bytes = [0; 40];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        // 64 divides 256, so every character is equally likely.
-        Ok(Password(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect()))
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(hidden)")
-    }
-}
 
 /// The secrets of all addons: a directory with one directory for each.
 #[derive(Clone, Debug)]
@@ -106,6 +75,26 @@ impl Secrets {
             File::open(&self.dir)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Makes a random key of so many bytes as text (base64 for URLs), in the place of a password, unless there is one.
+    pub fn ensure_key(&self, name: &Name, bytes: usize) -> io::Result<()> {
+        if self.exists(name)? { Ok(()) } else { self.replace_key(name, bytes) }
+    }
+
+    /// Puts another random key in the place of the present one: the file is the old one or the new one, never half of one.
+    pub fn replace_key(&self, name: &Name, bytes: usize) -> io::Result<()> {
+        self.put(name, &Password::key(bytes)?)
+    }
+
+    /// Keeps a password that somebody else has made up.
+    pub fn put(&self, name: &Name, password: &Password) -> io::Result<()> {
+        let dir = self.dir.join(name.as_str());
+        for dir in [&self.dir, &dir] {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        write(&dir, FILE, password.expose(), None)?;
+        File::open(&self.dir)?.sync_all()
     }
 
     /// Where the password of Pierhead's own user of the engine is.
@@ -185,7 +174,7 @@ impl Secrets {
 
     /// Reads the password of an addon.
     pub fn read(&self, name: &Name) -> io::Result<Password> {
-        fs::read_to_string(self.path(name)).map(Password)
+        fs::read_to_string(self.path(name)).map(Password::new)
     }
 
     /// Removes the password of an addon, if there is one, and everything beside it.
@@ -219,7 +208,7 @@ fn write_as(dir: &Path, path: &Path, text: &str, uid: Option<u32>) -> io::Result
 
 fn read_if_there(path: &Path) -> io::Result<Option<Password>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(Password(text))),
+        Ok(text) => Ok(Some(Password::new(text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::verbs::escaped;
 use super::{Failure, show};
 use crate::control::api::types::{
-    AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable,
+    AddonEnvView, AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable,
 };
 use crate::dialect::Name;
 
@@ -16,7 +16,15 @@ pub async fn run(client: &Client, verb: AppVerb, json: bool) -> Result<(), Failu
         AppVerb::Detach(what) => detach(client, &what, json).await,
         AppVerb::Promote { name, app } => promote(client, &name, &app, json).await,
         AppVerb::Apps => apps(client, json).await,
-        AppVerb::Env { app, format, host } => env(client, &app, format, host.as_deref(), json).await,
+        AppVerb::Env { app: Some(app), format, host, .. } => {
+            env(client, &app, format, host.as_deref(), json).await
+        }
+        AppVerb::Env { addon: Some(addon), format, host, .. } => {
+            let query = host.map(|host| format!("?host={}", escaped(&host))).unwrap_or_default();
+            let env: AddonEnvView = client.get(&format!("/v1/addons/{addon}/env{query}")).await?;
+            show_addon_env(&env, format, json)
+        }
+        AppVerb::Env { .. } => Err(Failure::usage("say --app or --addon")),
     }
 }
 
@@ -85,6 +93,11 @@ async fn env(
         return show::json(&env);
     }
     show::bytes(written(&env.variables, format).as_bytes())
+}
+
+/// Prints what an app is told of an addon.
+pub fn show_addon_env(env: &AddonEnvView, format: EnvFormat, json: bool) -> Result<(), Failure> {
+    if json { show::json(env) } else { show::bytes(written(&env.variables, format).as_bytes()) }
 }
 
 /// Variables as a program of that kind reads them. Values are URLs: whatever is odd in a password is escaped there, so

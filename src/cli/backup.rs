@@ -125,11 +125,16 @@ async fn verify(
 
 /// Asks for an addon of the same kind and plan.
 async fn like(client: &Client, addon: &AddonView, name: Option<&Name>) -> Result<Name, Failure> {
+    if addon.provider.as_str() != "docker" {
+        let message = format!("{} has no container, so there can be no other like it", addon.name);
+        return Err(Failure::failed(message).hint(format!("it is made by the provider {}", addon.provider)));
+    }
     let request = CreateRequest {
         kind: addon.kind.to_string(),
         name: name.map(ToString::to_string),
         plan: Some(addon.plan.to_string()),
         app: None,
+        ..CreateRequest::default()
     };
     let made: AddonView = client.send("/v1/addons", &request).await?;
     Ok(made.name)

@@ -1,11 +1,14 @@
 //! Logins: `bind`, `unbind`, `bindings` and `rotate`.
 
-use super::args::BindingVerb;
+use super::apps::show_addon_env;
+use super::args::{BindingVerb, EnvFormat};
 use super::client::Client;
 use super::verbs::escaped;
 use super::{Failure, show};
-use crate::control::api::types::{BindRequest, BindingList, BoundView, RotateRequest};
-use crate::dialect::Name;
+use crate::control::api::types::{
+    AddonEnvView, AddonView, BindRequest, BindingList, BoundView, RotateRequest,
+};
+use crate::dialect::{Name, Protocol};
 
 /// Runs a verb that is about logins.
 pub async fn run(client: &Client, verb: BindingVerb, json: bool) -> Result<(), Failure> {
@@ -40,6 +43,12 @@ async fn unbind(client: &Client, name: &Name, role: &str, json: bool) -> Result<
 
 /// The URL is for programs, so it is alone on stdout.
 async fn rotate(client: &Client, name: &Name, request: &RotateRequest, json: bool) -> Result<(), Failure> {
+    let addon: AddonView = client.get(&format!("/v1/addons/{name}")).await?;
+    if addon.protocol == Protocol::None {
+        let env: AddonEnvView = client.post(&format!("/v1/addons/{name}/new-secret")).await?;
+        eprintln!("the old one is gone; apps are told the new one from now on");
+        return show_addon_env(&env, EnvFormat::Shell, json);
+    }
     let bound: BoundView = client.send_and_wait(&format!("/v1/addons/{name}/rotate"), request).await?;
     if json {
         return show::json(&bound);

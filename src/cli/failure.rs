@@ -53,6 +53,11 @@ impl Failure {
         &self.error.message
     }
 
+    /// The same with what to do next.
+    pub fn message_and_hint(&self) -> String {
+        format!("{}: {}", self.error.message, self.error.hint)
+    }
+
     /// Whether it is that there is no such thing.
     pub fn is_not_found(&self) -> bool {
         self.code == 3

@@ -10,6 +10,7 @@ mod backup;
 mod bindings;
 mod client;
 mod connect;
+mod create;
 mod data;
 mod doctor;
 mod events;

@@ -12,6 +12,7 @@ use crate::control::api::types::{
     AddonView, AttachmentView, AuditView, BindingView, Check, CheckStatus, Connections, EventView,
     OperationView, RouteView, TokenView, UpgradeView,
 };
+use crate::dialect::Protocol;
 
 /// Prints a line, or several.
 pub fn line(text: &str) -> Result<(), Failure> {
@@ -44,12 +45,13 @@ pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
 pub fn addons(addons: &[AddonView]) -> Result<(), Failure> {
     let mut table = table(&["NAME", "KIND", "STATE", "PLAN", "CONNECTIONS", "CREATED", "REASON"]);
     for addon in addons {
+        let engine = |text: String| if addon.protocol == Protocol::None { String::new() } else { text };
         table.add_row([
             addon.name.to_string(),
-            addon.kind.to_string(),
+            kind(addon),
             state(addon),
-            addon.plan.to_string(),
-            connections(addon.connections),
+            engine(addon.plan.to_string()),
+            engine(connections(addon.connections)),
             to_the_second(&addon.created_at),
             addon.reason.clone().unwrap_or_default(),
         ]);
@@ -61,17 +63,24 @@ pub fn addons(addons: &[AddonView]) -> Result<(), Failure> {
 pub fn addon(addon: &AddonView) -> Result<(), Failure> {
     let mut rows = vec![
         ("name", addon.name.to_string()),
-        ("kind", addon.kind.to_string()),
+        ("kind", kind(addon)),
         ("state", state(addon)),
         ("wanted", addon.desired.clone()),
     ];
     rows.extend(addon.reason.clone().map(|reason| ("reason", reason)));
     rows.extend(addon.warning.clone().map(|warning| ("warning", warning)));
-    rows.extend([
-        ("plan", addon.plan.to_string()),
-        ("image", addon.image.clone()),
-        ("connections", connections(addon.connections)),
-    ]);
+    if let Some(backend) = &addon.backend {
+        rows.push(("at", backend.at.clone()));
+        let others = backend.others.join(", ");
+        let others = if others.is_empty() { others } else { format!(" (also {others})") };
+        rows.extend(backend.address.as_ref().map(|address| ("address", format!("{address}{others}"))));
+    }
+    if addon.protocol != Protocol::None {
+        rows.extend([("plan", addon.plan.to_string()), ("connections", connections(addon.connections))]);
+    }
+    if !addon.image.is_empty() {
+        rows.push(("image", addon.image.clone()));
+    }
     rows.extend(addon.upgrade.as_ref().map(|upgrade| ("upgrade", upgrade_line(upgrade))));
     rows.extend(addon.container.clone().map(|container| ("container", container)));
     rows.extend([
@@ -259,6 +268,14 @@ pub fn checks(checks: &[Check]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What it is, and who makes it if that is not in a container.
+fn kind(addon: &AddonView) -> String {
+    match addon.provider == addon.kind || addon.provider.as_str() == "docker" {
+        true => addon.kind.to_string(),
+        false => format!("{} ({})", addon.kind, addon.provider),
+    }
 }
 
 fn state(addon: &AddonView) -> String {

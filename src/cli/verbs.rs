@@ -9,20 +9,19 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, set, show, tokens, upgrade};
+use super::{
+    Failure, Globals, Verb, apps, bindings, connect, create, data, events, set, show, tokens, upgrade,
+};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, Status, UrlView,
+    AddonList, AddonView, AuditList, Explanation, OperationView, RouteList, Status, UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
 /// Runs a verb that is about a running Pierhead.
 pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Create { kind, name, plan, app, no_wait, timeout } => {
-            let (name, app) = (name.map(|name| name.to_string()), app.map(|app| app.to_string()));
-            create(client, &CreateRequest { kind, name, plan, app }, no_wait, timeout, json).await?;
-        }
+        Verb::Create(args) => create::create(client, args, json).await?,
         Verb::List => list(client, json).await?,
         Verb::Info { name } => show_addon(&client.get(&path(&name, "")).await?, json)?,
         Verb::Url { name, host, role } => {
@@ -54,26 +53,6 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Serve | Verb::Doctor { .. } | Verb::Completion { .. } | Verb::CheckConfig { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn create(
-    client: &Client,
-    request: &CreateRequest,
-    no_wait: bool,
-    timeout: Millis,
-    json: bool,
-) -> Result<(), Failure> {
-    let addon: AddonView = client.send("/v1/addons", request).await?;
-    let name = &addon.name;
-    if no_wait {
-        if json {
-            return show::json(&addon);
-        }
-        eprintln!("{name} is being provisioned; `pierhead wait {name}` waits until it is ready");
-        return Ok(());
-    }
-    until_settled(client, name, timeout).await?;
-    show_url(&url(client, name, None, None).await?, json)
 }
 
 async fn list(client: &Client, json: bool) -> Result<(), Failure> {
@@ -126,7 +105,7 @@ pub(super) async fn url(
     client.get(&path(name, &format!("{of}/url{query}"))).await
 }
 
-fn show_url(url: &UrlView, json: bool) -> Result<(), Failure> {
+pub fn show_url(url: &UrlView, json: bool) -> Result<(), Failure> {
     if json { show::json(url) } else { show::line(&url.url) }
 }
 

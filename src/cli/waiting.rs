@@ -27,7 +27,8 @@ pub async fn until_settled(
         };
         if addon.state == "error" {
             let reason = addon.reason.as_deref().unwrap_or("no reason is known");
-            let hint = format!("`pierhead logs {name}` may say more; `pierhead start {name}` tries again");
+            let more = if addon.container.is_some() { "logs" } else { "events" };
+            let hint = format!("`pierhead {more} {name}` may say more; `pierhead start {name}` tries again");
             return Err(Failure::failed(format!("{name} is in error: {reason}")).hint(hint));
         }
         if addon.settled {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::error::{at_offset, located};
 use super::{Config, ConfigError, DEFAULT_PATH};
@@ -27,7 +28,9 @@ impl Config {
 
     /// Parses a configuration. `path` is for messages only.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Config = toml::from_str(text).map_err(|error| located(text, path, &error))?;
+        let mut config: Config = toml::from_str(text).map_err(|error| located(text, path, &error))?;
+        let source = Arc::new((text.to_owned(), path.to_owned()));
+        config.providers.values_mut().for_each(|provider| provider.stands_in(&source));
         config.check_references(text, path)?;
         Ok(config)
     }
@@ -105,6 +108,12 @@ impl Config {
                 let at = text.find(&format!("[kind.{kind}]")).unwrap_or(0);
                 return Err(at_offset(text, path, at, message));
             }
+        }
+        let planless = self.providers.iter().find(|(_, of)| !self.plans.contains_key(&of.plan));
+        if let Some((name, provider)) = planless {
+            let known = self.plans.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("provider {name} has plan {:?}, expected one of: {known}", provider.plan);
+            return Err(provider.error(&message, None));
         }
         for (plan, kind) in
             self.plans.iter().flat_map(|(name, plan)| plan.args.keys().map(move |kind| (name, kind)))

@@ -5,7 +5,9 @@ mod core;
 mod error;
 mod listener;
 mod load;
+mod provider;
 mod units;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +16,9 @@ use std::path::PathBuf;
 pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
 pub use self::listener::ListenerConfig;
+pub use self::provider::ProviderConfig;
 pub use self::units::{Millis, Size};
+pub use self::waits::{BackendConfig, DeadlineConfig};
 use crate::dialect::Name;
 use serde::Deserialize;
 
@@ -54,6 +58,14 @@ pub struct Config {
     /// The engines that can be provisioned, by kind name.
     #[serde(rename = "kind")]
     pub kinds: BTreeMap<Name, KindConfig>,
+    /// Who else makes addons, by the name that they are created by.
+    #[serde(rename = "provider")]
+    pub providers: BTreeMap<Name, ProviderConfig>,
+    /// How engines that are in no container are looked after.
+    #[serde(rename = "backend")]
+    pub backends: BackendConfig,
+    /// How long an addon may be in a state before it is in error.
+    pub deadlines: DeadlineConfig,
 }
 
 impl Default for Config {
@@ -71,6 +83,9 @@ impl Default for Config {
             tcp: TcpConfig::default(),
             plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
             kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
+            providers: BTreeMap::new(),
+            backends: BackendConfig::default(),
+            deadlines: DeadlineConfig::default(),
         }
     }
 }
@@ -320,7 +335,8 @@ fn tcp_connections_max() -> u32 {
     256
 }
 
-fn default_plan() -> Name {
+/// The plan of what names none.
+pub(crate) fn default_plan() -> Name {
     fixed_name("small")
 }
 

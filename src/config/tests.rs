@@ -25,6 +25,23 @@ fn the_example_is_the_default() {
 }
 
 #[test]
+fn providers_and_what_is_waited_for_are_checked() {
+    assert_error("[provider.x]\nallow = []", "1:1", &["missing field `type`"]);
+    assert_error("[provider.x]\ntype = 1", "1:1", &["type is 1, expected a text"]);
+    assert_error(
+        "[provider.x]\ntype = \"external\"\nplan = \"huge\"",
+        "2:1",
+        &["plan \"huge\"", "expected one of"],
+    );
+    assert_error("[backend]\ncheck_every = \"10ms\"", "2:15", &["expected 1s to 1h"]);
+    assert_error("[backend]\ncheck_timeout = \"2m\"", "2:17", &["expected 100ms to 60s"]);
+    assert_error("[backend]\naddresses_max = 0", "2:17", &["expected 1 to 64"]);
+    assert_error("[deadlines]\nlogin = 3", "2:9", &["with its unit"]);
+    assert_error("[deadlines]\nsleep = \"3m\"", "2:1", &["unknown field `sleep`"]);
+    assert_eq!(parse("[deadlines]\ncheck = \"1s\"").unwrap().deadlines.of_states().check.as_secs(), 1);
+}
+
+#[test]
 fn errors_say_where_and_what_was_expected() {
     assert_error("data_dir = \"/x\"\nfoo = 1\n", "2:1", &["unknown field `foo`", "expected one of"]);
     assert_error("[limits]\ndial_timeout = \"5 parsecs\"", "2:16", &["5 parsecs", "\"10s\""]);

@@ -48,6 +48,31 @@ impl Size {
     }
 }
 
+/// How often an engine elsewhere is looked at.
+pub(super) fn check_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Millis, D::Error> {
+    let every = Millis::deserialize(deserializer)?;
+    between(every, Millis::from_secs(1), Millis::from_secs(3600), "1s to 1h")
+}
+
+/// How long a look at an engine elsewhere may take.
+pub(super) fn check_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Millis, D::Error> {
+    let timeout = Millis::deserialize(deserializer)?;
+    between(timeout, Millis::from_millis(100), Millis::from_secs(60), "100ms to 60s")
+}
+
+/// How many addresses of a host are looked at.
+pub(super) fn addresses_max<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    between(u32::deserialize(deserializer)?, 1, 64, "1 to 64")
+}
+
+fn between<T: PartialOrd, E: de::Error>(value: T, min: T, max: T, expected: &str) -> Result<T, E> {
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(E::custom(format!("invalid value, expected {expected}")))
+    }
+}
+
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const UNITS: &[(&str, u64)] =

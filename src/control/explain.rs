@@ -50,10 +50,14 @@ pub fn explain(api: &Api, login: &str, protocol: Protocol) -> Explanation {
     }
     let target = match route.as_deref() {
         Some(route @ Route { state: RouteState::Ready(upstream), container, .. }) => {
-            let container: String = container.chars().take(12).collect();
+            let backend = addon.as_ref().and_then(|addon| addon.order.backend.as_ref());
+            let place = match backend {
+                Some(backend) => format!("{backend}, in no container"),
+                None => format!("container {}", container.chars().take(12).collect::<String>()),
+            };
             let in_tls = Some(route.for_tls(upstream)).filter(|_| protocol == Protocol::Tls);
             let upstream = upstream_text(in_tls.as_ref().unwrap_or(upstream));
-            format!("{login} goes to {upstream}, container {container}")
+            format!("{login} goes to {upstream}, {place}")
         }
         _ => String::new(),
     };
@@ -66,7 +70,9 @@ pub fn likely_protocol(api: &Api, login: &str) -> Protocol {
     let routed = |name: &Name| {
         Protocol::ALL.iter().copied().find(|protocol| api.table.lookup(*protocol, name.as_str()).is_some())
     };
-    let created = |name: &Name| Some(api.store.addon(name).ok()??.protocol);
+    let created = |name: &Name| {
+        Some(api.store.addon(name).ok()??.protocol).filter(|protocol| *protocol != Protocol::None)
+    };
     let known = name.as_ref().and_then(|name| routed(name).or_else(|| created(name)));
     let first = || api.edge.listeners().first().map(|listener| listener.protocol);
     known.or_else(first).unwrap_or(Protocol::ALL[0])
@@ -84,6 +90,11 @@ fn no_route(api: &Api, name: &Name, protocol: Protocol) -> Check {
     if let Some(rejected) = rejected {
         let detail = format!("the container {} is not routed: {}", rejected.container, rejected.reason);
         return Check::fail("route", detail, "");
+    }
+    let addon = api.store.addon(name).ok().flatten();
+    if let Some(addon) = addon.filter(|addon| addon.protocol == Protocol::None && !addon.order.is_docker()) {
+        let detail = format!("{name} is no engine ({}): there is nothing to log in to", addon.kind);
+        return Check::fail("route", detail, format!("`pierhead env --addon {name}` shows what it has"));
     }
     let detail = format!("no running or stopped container is called {name} for {protocol}");
     let label = format!("label a container pierhead.protocol={protocol}");
@@ -157,6 +168,11 @@ fn state(route: &Route) -> Check {
             "route",
             format!("{name} is held: logins wait until it is let go"),
             format!("`pierhead info {name}` shows what is going on"),
+        ),
+        RouteState::Unreachable => Check::fail(
+            "route",
+            format!("{name} did not answer when it was last looked at"),
+            format!("see `pierhead info {name}`; its route comes back by itself when it answers"),
         ),
         RouteState::Stopped => Check::fail(
             "route",

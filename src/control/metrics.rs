@@ -8,12 +8,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
 use crate::addons::lifecycle::State;
+use crate::addons::providers::Board;
 use crate::dialect::{By, Reason};
 use crate::docker::Counters;
 use crate::routes::{Direction, Lane, Table, Usage};
 
 /// The whole page.
-pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Addon]) -> String {
+pub fn page(
+    edge: &dyn EdgeStatus,
+    table: &Table,
+    watch: &Counters,
+    addons: &[Addon],
+    board: &Board,
+) -> String {
     let mut page = Page::default();
     let cores = edge.cores();
     by_protocol(&mut page, &cores);
@@ -22,6 +29,15 @@ pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Ad
     by_login(&mut page, table);
     of_docker(&mut page, watch);
     of_host(&mut page, edge, table, addons);
+    page.head(
+        "pierhead_addon_errors_total",
+        "counter",
+        "Addons that went to error, by the state that was too long or could not go on.",
+    );
+    let passed = board.deadlines_passed();
+    for state in STATES.iter().filter(|state| **state != State::Error.as_str()) {
+        page.sample(&[("state", state)], passed.get(state).copied().unwrap_or(0));
+    }
     page.0
 }
 
@@ -194,13 +210,14 @@ impl Page {
 const ADDONS_MAX: usize = 1000;
 
 /// Every word of [`State::as_str`].
-const STATES: [&str; 7] = [
+const STATES: [&str; 8] = [
     State::Waiting.as_str(),
     "provisioning",
+    State::Provisioned.as_str(),
     State::Ready.as_str(),
     State::Stopping.as_str(),
     State::Stopped.as_str(),
-    State::Destroying.as_str(),
+    State::Deprovisioning.as_str(),
     State::Error.as_str(),
 ];
 
@@ -246,7 +263,7 @@ mod tests {
             "".into(),
             0,
         ))]);
-        let page = page(&Edge, &table, &Counters::default(), &[]);
+        let page = page(&Edge, &table, &Counters::default(), &[], &Board::default());
         for line in [
             "pierhead_connections_accepted_total{protocol=\"postgres\",cpu=\"3\"} 9",
             "pierhead_routed_total{protocol=\"postgres\",method=\"sni\",cpu=\"3\"} 1",
@@ -260,6 +277,7 @@ mod tests {
             "pierhead_docker_events_total 0",
             "pierhead_routes 1",
             "pierhead_addons{state=\"ready\"} 0",
+            "pierhead_addon_errors_total{state=\"provisioned\"} 0",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod api;
+mod backends;
 mod credentials;
 mod docker_events;
 pub mod doctor;
@@ -31,18 +32,20 @@ use self::api::caller::Peer;
 use self::api::idempotency::InProgress;
 use crate::addons::archives::Archives;
 use crate::addons::kinds;
+use crate::addons::providers::{Board, Docker, House, Providers, TYPES, Type};
 use crate::addons::provision::{Engine, LoginAddress, Provisioner};
 use crate::addons::store::{Store, StoreError};
-use crate::config::{Config, Reach};
+use crate::config::{Config, ConfigError, Reach};
 use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
 use crate::sys::NetNamespace;
 use api::Api;
+use backends::Backends;
 use credentials::Credentials;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
 use placeholders::Placeholders;
-use reconciler::Reconciler;
+use reconciler::{Reconciler, Workers};
 use remote::{Remote, RemoteError};
 use socket::{ControlSocket, SocketError, SocketFile};
 use upgrader::Upgrader;
@@ -60,6 +63,9 @@ pub enum StartError {
     /// A configured kind is not known.
     #[error("[kind.{0}]: there is no such kind, expected one of: {1}")]
     Kind(String, String),
+    /// A configured provider cannot be.
+    #[error(transparent)]
+    Provider(#[from] ConfigError),
     /// The Docker endpoint is no endpoint.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -88,7 +94,19 @@ impl ControlThread {
         table: Arc<Table>,
         edge: Arc<dyn EdgeStatus>,
     ) -> Result<Self, StartError> {
+        ControlThread::start_with(config, table, edge, TYPES)
+    }
+
+    /// The same with further types of providers.
+    pub fn start_with(
+        config: Arc<Config>,
+        table: Arc<Table>,
+        edge: Arc<dyn EdgeStatus>,
+        types: &[Type],
+    ) -> Result<Self, StartError> {
         check_kinds(&config)?;
+        let house = House::new(&config.data_dir);
+        let providers = Providers::build(&config, types, &house)?;
         let endpoint = Endpoint::find(config.docker.host.as_deref())?;
         let parts = Parts {
             store: Arc::new(Store::open(&config.data_dir)?),
@@ -99,6 +117,7 @@ impl ControlThread {
             table,
             edge,
             endpoint,
+            providers,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -134,6 +153,11 @@ pub fn check_kinds(config: &Config) -> Result<(), StartError> {
     }
 }
 
+/// Fails if the configuration names a type of provider that does not exist, or gives one what it does not take.
+pub fn check_providers(config: &Config) -> Result<(), StartError> {
+    Ok(Providers::build(config, TYPES, &House::new(&config.data_dir)).map(drop)?)
+}
+
 /// What the thread takes with it.
 struct Parts {
     config: Arc<Config>,
@@ -144,6 +168,7 @@ struct Parts {
     metrics: Option<TcpListener>,
     remote: Option<Remote>,
     endpoint: Endpoint,
+    providers: Providers,
 }
 
 async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
@@ -160,6 +185,10 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
     let (watch, reconciler) = (Arc::clone(&api.watch), Arc::clone(&api.reconciler));
     tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
+    {
+        let (backends, reconciler) = (Arc::clone(&api.backends), Arc::clone(&reconciler));
+        tokio::spawn(async move { backends.watch_dials(|name| reconciler.kick(name)).await });
+    }
     tokio::spawn(reconciler.kick_periodically());
     tokio::spawn(try_quotas(Arc::clone(&api.provisioner)));
     tokio::spawn(Arc::clone(&api.credentials).run());
@@ -179,7 +208,7 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
 type Built = (Arc<Api>, tokio::net::UnixListener, Option<tokio::net::TcpListener>, SocketFile);
 
 fn build(parts: Parts) -> io::Result<Built> {
-    let Parts { config, table, edge, store, socket, metrics, endpoint, remote: _ } = parts;
+    let Parts { config, table, edge, store, socket, metrics, endpoint, providers, remote: _ } = parts;
     let engine = Arc::new(Engine::new(endpoint.clone()));
     let login_address: LoginAddress = {
         let (edge, config) = (Arc::clone(&edge), Arc::clone(&config));
@@ -189,15 +218,34 @@ fn build(parts: Parts) -> io::Result<Built> {
         Arc::clone(&engine),
         Arc::clone(&config),
         Arc::clone(&store),
-        login_address,
+        Arc::clone(&login_address),
     ));
+    let backends = Arc::new(backends(&config, &edge, &table));
+    let board = Arc::<Board>::default();
+    let deadlines = config.deadlines.of_states();
+    let docker = Docker::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&board), deadlines);
+    let providers = Arc::new(providers.with_docker(docker));
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
-    let placeholders = Arc::new(Placeholders::new(Arc::clone(&book), Arc::clone(&store)));
+    let placeholders = Arc::new(Placeholders::new(
+        Arc::clone(&book),
+        Arc::clone(&store),
+        Arc::clone(&backends),
+        Arc::clone(&config),
+    ));
     placeholders.set_all().map_err(io::Error::other)?;
     let enter_namespaces = enter_namespaces(config.docker.reach)?;
     let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
-    let reconciler =
-        Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&placeholders)));
+    let reconciler = Arc::new(Reconciler {
+        store: Arc::clone(&store),
+        providers: Arc::clone(&providers),
+        placeholders: Arc::clone(&placeholders),
+        backends: Arc::clone(&backends),
+        login_address,
+        board,
+        deadlines,
+        call_timeout: config.deadlines.call.get(),
+        workers: Workers::default(),
+    });
     let archives = Arc::new(Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes()));
     let credentials =
         Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
@@ -215,6 +263,8 @@ fn build(parts: Parts) -> io::Result<Built> {
         config,
         store,
         reconciler,
+        providers,
+        backends,
         provisioner,
         archives,
         upgrader,
@@ -229,6 +279,17 @@ fn build(parts: Parts) -> io::Result<Built> {
     let (listener, file) = socket.into_parts();
     let listener = tokio::net::UnixListener::from_std(listener)?;
     Ok((api, listener, metrics.map(tokio::net::TcpListener::from_std).transpose()?, file))
+}
+
+/// Looks after engines elsewhere, and knows what this process listens on.
+fn backends(config: &Arc<Config>, edge: &Arc<dyn EdgeStatus>, table: &Arc<Table>) -> Backends {
+    let (edge, control) = (Arc::clone(edge), config.control.clone());
+    let own = move || {
+        let edge = edge.listeners().into_iter().map(|listener| listener.address);
+        edge.chain(control.metrics).chain(control.tcp.as_ref().map(|tcp| tcp.listen)).collect()
+    };
+    let secrets = House::new(&config.data_dir).secrets;
+    Backends::new(config.backends.clone(), secrets, Arc::clone(table), own)
 }
 
 /// Whether containers are to be reached from inside their network namespaces.

@@ -96,6 +96,7 @@ fn nobodys(name: &Name) -> Result<Addon, StoreError> {
         kind: word("left-over")?,
         protocol: Protocol::None,
         plan: word("none")?,
+        order: crate::addons::Order::docker(),
         image: String::new(),
         life,
         container_id: None,

@@ -164,7 +164,9 @@ pub fn read(container: &Container) -> (Vec<Claim>, Vec<Problem>) {
 
 /// Which of its addon's containers it is.
 pub fn generation(container: &Container) -> u32 {
-    container.labels.get(GENERATION).and_then(|text| text.parse().ok()).unwrap_or(1)
+    let label = container.labels.get(GENERATION).and_then(|text| text.parse().ok());
+    // None is nobody's: no label may claim the name of an addon that has no container.
+    label.filter(|generation| *generation > 0).unwrap_or(1)
 }
 
 /// The name that a container asks for, good or not.

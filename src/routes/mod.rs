@@ -82,6 +82,8 @@ pub enum RouteState {
     Starting,
     /// Stopped, paused or dead.
     Stopped,
+    /// Known to be out of reach.
+    Unreachable,
     /// About to be somewhere else: connections wait until it is let go, see `limits.hold_timeout`.
     Held,
 }

@@ -29,6 +29,8 @@ struct Connections {
     opened: AtomicU64,
     closed: AtomicU64,
     refused: AtomicU64,
+    /// Tries to connect to its engine that have failed.
+    dials_failed: AtomicU64,
     /// Unix time in seconds; 0 for never.
     last_used_s: AtomicU64,
     /// Counters of single logins, by role: those that somebody has asked for, so that no client can add one. Of these only
@@ -114,6 +116,16 @@ impl Usage {
     /// Connections refused because of the addon's limit since start.
     pub fn refused_total(&self) -> u64 {
         self.connections.refused.load(Relaxed)
+    }
+
+    /// A try to connect to its engine has failed.
+    pub fn dial_failed(&self) {
+        self.connections.dials_failed.fetch_add(1, Relaxed);
+    }
+
+    /// Tries to connect to its engine that have failed since start.
+    pub fn dials_failed_total(&self) -> u64 {
+        self.connections.dials_failed.load(Relaxed)
     }
 
     /// Bytes delivered in this direction through this lane since start.

@@ -80,9 +80,15 @@ impl Pierhead {
 
     /// The same with a Docker engine that does not exist.
     pub fn without_docker() -> Self {
+        let mut pierhead = Pierhead::stopped_without_docker();
+        pierhead.serve(None);
+        pierhead
+    }
+
+    /// That one before it is started.
+    pub fn stopped_without_docker() -> Self {
         let mut pierhead = Pierhead::stopped();
         pierhead.docker_host = Some(format!("unix://{}/no-docker.sock", pierhead.dir.path().display()));
-        pierhead.serve(None);
         pierhead
     }
 
@@ -100,6 +106,12 @@ impl Pierhead {
              [kind.redis]\nimage = \"{redis_image}\"\n[kind.valkey]\nimage = \"{VALKEY_IMAGE}\"\n"
         );
         fs::write(self.config(), text).unwrap();
+    }
+
+    /// Adds tables to the configuration.
+    pub fn configure_too(&self, text: &str) {
+        let before = fs::read_to_string(self.config()).unwrap();
+        fs::write(self.config(), format!("{before}{text}")).unwrap();
     }
 
     pub fn config(&self) -> PathBuf {

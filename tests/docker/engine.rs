@@ -155,6 +155,7 @@ impl Watched {
             Some(RouteState::Ready(_)) => "reached in another way".to_owned(),
             Some(RouteState::Starting) => "starting".to_owned(),
             Some(RouteState::Stopped) => "stopped".to_owned(),
+            Some(RouteState::Unreachable) => "unreachable".to_owned(),
             Some(RouteState::Held) => "held".to_owned(),
             None => "none".to_owned(),
         }

@@ -3,6 +3,7 @@
 //! Nothing is remembered between two decisions but the row: after every action the world is looked at again.
 //! So a crash at any moment, a failed action and somebody else's `docker rm` are all the same case.
 
+pub mod provided;
 mod states;
 
 use std::time::Duration;
@@ -175,7 +176,7 @@ fn destroy(seen: &Seen) -> (State, Action) {
         _ if seen.secret => Action::RemoveSecret,
         _ => Action::Forget,
     };
-    (State::Destroying, action)
+    (State::Deprovisioning, action)
 }
 
 /// What belongs to somebody else is never touched.
@@ -213,8 +214,8 @@ pub enum Failure {
 }
 
 /// What follows from a failure: the row is changed accordingly. `false` if there is nothing new to write.
-pub fn after_failure(life: &mut Life, failure: Failure, now: UnixMs) -> bool {
-    let late = now - life.since >= deadline(life.state).as_millis() as i64;
+pub fn after_failure(life: &mut Life, failure: Failure, deadlines: &Deadlines, now: UnixMs) -> bool {
+    let late = now - life.since >= deadlines.of(life.state).as_millis() as i64;
     let (reason, delay, error) = match failure {
         Failure::NotYet(_) if !late && life.state != State::Error => return false,
         Failure::NotYet(reason) | Failure::Retry(reason) => (reason, backoff(life.attempts), late),
@@ -241,13 +242,39 @@ pub fn enter(life: &mut Life, state: State, now: UnixMs) -> bool {
     changed
 }
 
-/// How long a step may fail before the addon is in error. It is tried again even then, but rarely.
-pub fn deadline(state: State) -> Duration {
-    Duration::from_secs(match state {
-        State::Provisioning(Step::Image) => 900,
-        State::Provisioning(Step::Login) => 180,
-        _ => 90,
-    })
+/// How long a state may fail before the addon is in error. It is tried again even then, but rarely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// The image is pulled.
+    pub image: Duration,
+    /// The engine starts until it lets a login in.
+    pub login: Duration,
+    /// The provider works.
+    pub provider: Duration,
+    /// An engine in no container cannot be reached.
+    pub check: Duration,
+    /// Each other step, and being stopped or destroyed.
+    pub step: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let [image, login, provider, check, step] = [900, 180, 1800, 30, 90].map(Duration::from_secs);
+        Deadlines { image, login, provider, check, step }
+    }
+}
+
+impl Deadlines {
+    /// That of a state.
+    pub fn of(&self, state: State) -> Duration {
+        match state {
+            State::Provisioning(Step::Image) => self.image,
+            State::Provisioning(Step::Login) => self.login,
+            State::Provisioning(Step::Complete) => self.provider,
+            State::Provisioned | State::Ready => self.check,
+            _ => self.step,
+        }
+    }
 }
 
 fn backoff(attempts: u32) -> Duration {

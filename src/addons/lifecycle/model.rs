@@ -198,7 +198,7 @@ fn round(life: &mut Option<Life>, world: &mut World, now: &mut UnixMs, event: &E
     }
     match (result, decision.action) {
         (Err(failure), _) => {
-            let written = after_failure(row, failure, *now);
+            let written = after_failure(row, failure, &Deadlines::default(), *now);
             *now += if written { 0 } else { LOOK_AGAIN.as_millis() as i64 };
         }
         (Ok(()), Action::WantRunning) => row.desired = Desired::Running,

@@ -23,6 +23,8 @@ pub enum State {
     Waiting,
     /// On its way to [`State::Ready`].
     Provisioning(Step),
+    /// Its provider has made it; it is not known yet, or not now, whether it can be reached.
+    Provisioned,
     /// A login with its password has succeeded through the edge since its engine last started.
     Ready,
     /// Its engine is being stopped.
@@ -30,7 +32,7 @@ pub enum State {
     /// Its engine is stopped, its data are kept.
     Stopped,
     /// It is being removed. Afterwards there is no row.
-    Destroying,
+    Deprovisioning,
     /// Something went wrong that takes long or needs somebody; the reason is beside it.
     Error,
 }
@@ -38,6 +40,10 @@ pub enum State {
 /// The steps of provisioning, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Its provider is asked to begin. A container begins with what follows.
+    Begin,
+    /// Its provider makes it.
+    Complete,
     /// The password is made.
     Secret,
     /// The image is pulled.
@@ -191,15 +197,28 @@ impl Desired {
 }
 
 impl State {
-    /// The word in the API and in metrics.
+    /// Every state without steps.
+    pub const PLAIN: [State; 7] = [
+        State::Waiting,
+        State::Provisioned,
+        State::Ready,
+        State::Stopping,
+        State::Stopped,
+        State::Deprovisioning,
+        State::Error,
+    ];
+
+    /// The word in the API and in metrics. `sleeping` is kept for addons that start when somebody logs in.
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Waiting => "waiting",
+            // What can be made is made.
+            State::Provisioning(Step::Login) | State::Provisioned => "provisioned",
             State::Provisioning(_) => "provisioning",
             State::Ready => "ready",
             State::Stopping => "stopping",
             State::Stopped => "stopped",
-            State::Destroying => "destroying",
+            State::Deprovisioning => "deprovisioning",
             State::Error => "error",
         }
     }
@@ -214,14 +233,12 @@ impl State {
 
     /// From the form of [`fmt::Display`]; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let plain =
-            [State::Waiting, State::Ready, State::Stopping, State::Stopped, State::Destroying, State::Error];
         let steps = Step::ALL.into_iter().map(State::Provisioning);
-        plain.into_iter().chain(steps).find(|state| state.to_string() == text)
+        State::PLAIN.into_iter().chain(steps).find(|state| state.to_string() == text)
     }
 }
 
-/// As in the store: `ready`, `provisioning:image`.
+/// As in the store: `ready`, `provisioning:image`, `provisioned:login`.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
@@ -231,12 +248,23 @@ impl fmt::Display for State {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 7] =
-        [Step::Secret, Step::Image, Step::Network, Step::Volume, Step::Container, Step::Start, Step::Login];
+    pub const ALL: [Step; 9] = [
+        Step::Begin,
+        Step::Complete,
+        Step::Secret,
+        Step::Image,
+        Step::Network,
+        Step::Volume,
+        Step::Container,
+        Step::Start,
+        Step::Login,
+    ];
 
     /// The word in the store and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
+            Step::Begin => "begin",
+            Step::Complete => "provider",
             Step::Secret => "secret",
             Step::Image => "image",
             Step::Network => "network",

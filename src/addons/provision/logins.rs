@@ -51,7 +51,8 @@ impl Provisioner {
     /// Whether an addon's engine has no user of Pierhead's own and cannot be given one: it was made before there was one.
     pub fn is_without_superuser(&self, addon: &Addon) -> bool {
         let superuser = kind(addon).ok().and_then(|kind| kind.accounts()?.superuser());
-        superuser.is_some_and(|superuser| !superuser.at_any_start)
+        addon.order.is_docker()
+            && superuser.is_some_and(|superuser| !superuser.at_any_start)
             && self.secrets.exists(&addon.name).unwrap_or(false)
             && !self.has_superuser(addon)
     }

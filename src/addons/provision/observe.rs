@@ -237,6 +237,7 @@ mod tests {
             container_id: Some("made".into()),
             created_at: 0,
             updated_at: 0,
+            order: crate::addons::Order::docker(),
             generation: 1,
             volume: 1,
         };

@@ -256,6 +256,7 @@ mod tests {
             container_id: None,
             created_at: 0,
             updated_at: 0,
+            order: crate::addons::Order::docker(),
             generation: 1,
             volume: 1,
         };

@@ -17,7 +17,7 @@ pub struct Event {
     pub at: UnixMs,
     /// The state before; empty if there was no addon.
     pub from: String,
-    /// The state after; `destroyed` if there is no addon any more.
+    /// The state after; `deprovisioned` if there is no addon any more.
     pub to: String,
     /// Why, if there is a reason.
     pub note: String,
@@ -49,7 +49,7 @@ impl Event {
 
     /// Nothing is left of an addon.
     pub(super) fn forgotten(addon: &Addon) -> Self {
-        Event { from: addon.life.state.to_string(), ..Event::at(addon, now_ms(), "destroyed".into()) }
+        Event { from: addon.life.state.to_string(), ..Event::at(addon, now_ms(), "deprovisioned".into()) }
     }
 
     /// Something was done with an addon that did not change its state.

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Row, named_params};
 
 use super::StoreError;
-use crate::addons::Addon;
 use crate::addons::lifecycle::{Desired, Life, State};
+use crate::addons::{Addon, Backend, Order};
 use crate::dialect::Name;
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<Addon>, StoreError> {
@@ -28,7 +28,8 @@ pub(super) fn insert(connection: &Connection, addon: &Addon) -> Result<(), Store
         connection,
         addon,
         "INSERT INTO addons VALUES (:name, :kind, :protocol, :plan, :image, :desired, :state, :reason,
-         :provisioned, :checked, :since, :attempts, :retry_at, :container_id, :created_at, :updated_at, :generation, :volume)",
+         :provisioned, :checked, :since, :attempts, :retry_at, :container_id, :created_at, :updated_at, :generation, :volume,
+         :provider, :arguments, :provider_id, :backend)",
     )
 }
 
@@ -39,7 +40,8 @@ pub(super) fn update(connection: &Connection, addon: &Addon) -> Result<(), Store
         "UPDATE addons SET kind = :kind, protocol = :protocol, plan = :plan, image = :image, desired = :desired,
          state = :state, reason = :reason, provisioned = :provisioned, checked = :checked, since = :since,
          attempts = :attempts, retry_at = :retry_at, container_id = :container_id, created_at = :created_at,
-         updated_at = :updated_at, generation = :generation, volume = :volume WHERE name = :name",
+         updated_at = :updated_at, generation = :generation, volume = :volume,
+         provider = :provider, arguments = :arguments, provider_id = :provider_id, backend = :backend WHERE name = :name",
     )
 }
 
@@ -64,6 +66,10 @@ fn write(connection: &Connection, addon: &Addon, statement: &str) -> Result<(), 
         ":updated_at": addon.updated_at,
         ":generation": addon.generation,
         ":volume": addon.volume,
+        ":provider": addon.order.provider.as_str(),
+        ":arguments": serde_json::Value::Object(addon.order.arguments.clone()).to_string(),
+        ":provider_id": addon.order.id,
+        ":backend": addon.order.backend.as_ref().map(ToString::to_string),
     })?;
     Ok(())
 }
@@ -74,6 +80,7 @@ fn read(row: &Row<'_>) -> Result<Addon, StoreError> {
         kind: parsed(row, "kind", |text| Name::parse(text).ok())?,
         protocol: parsed(row, "protocol", |text| text.parse().ok())?,
         plan: parsed(row, "plan", |text| Name::parse(text).ok())?,
+        order: order(row)?,
         image: row.get("image")?,
         life: Life {
             desired: parsed(row, "desired", Desired::parse)?,
@@ -90,6 +97,16 @@ fn read(row: &Row<'_>) -> Result<Addon, StoreError> {
         updated_at: row.get("updated_at")?,
         generation: row.get("generation")?,
         volume: row.get("volume")?,
+    })
+}
+
+fn order(row: &Row<'_>) -> Result<Order, StoreError> {
+    let backend: Option<String> = row.get("backend")?;
+    Ok(Order {
+        provider: parsed(row, "provider", |text| Name::parse(text).ok())?,
+        arguments: parsed(row, "arguments", |text| serde_json::from_str(text).ok())?,
+        id: row.get("provider_id")?,
+        backend: backend.map(|_| parsed(row, "backend", Backend::parse)).transpose()?,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::addons::hex;
 
 /// Each entry brings the format one version further; `user_version` counts those that were applied. Entries are
 /// never changed once released, only added.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE meta (
         key   TEXT PRIMARY KEY,
@@ -136,6 +136,19 @@ const MIGRATIONS: &[&str] = &[
         value TEXT NOT NULL,
         PRIMARY KEY (addon, name)
     ) STRICT;
+    ",
+    "
+    ALTER TABLE addons ADD COLUMN provider    TEXT NOT NULL DEFAULT 'docker'; -- who makes it
+    ALTER TABLE addons ADD COLUMN arguments   TEXT NOT NULL DEFAULT '{}';     -- what was asked of it, as JSON
+    ALTER TABLE addons ADD COLUMN provider_id TEXT;                           -- what the provider calls it
+    ALTER TABLE addons ADD COLUMN backend     TEXT;                           -- host:port of an engine in no container
+    UPDATE addons SET state = 'provisioned:login' WHERE state = 'provisioning:login';
+    UPDATE addons SET state = 'deprovisioning' WHERE state = 'destroying';
+    UPDATE events SET from_state = 'provisioned:login' WHERE from_state = 'provisioning:login';
+    UPDATE events SET to_state = 'provisioned:login' WHERE to_state = 'provisioning:login';
+    UPDATE events SET from_state = 'deprovisioning' WHERE from_state = 'destroying';
+    UPDATE events SET to_state = 'deprovisioning' WHERE to_state = 'destroying';
+    UPDATE events SET to_state = 'deprovisioned' WHERE to_state = 'destroyed';
     ",
 ];
 

@@ -3,6 +3,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::addons::lifecycle::{Desired, Life, State, Step};
 use crate::addons::logins::{Login, Phase, Rights, Role};
+use crate::addons::{Backend, Order};
 use crate::dialect::Protocol;
 
 pub(super) fn addon(name: &str) -> Addon {
@@ -11,6 +12,7 @@ pub(super) fn addon(name: &str) -> Addon {
         kind: Name::parse("postgres").unwrap(),
         protocol: Protocol::Postgres,
         plan: Name::parse("small").unwrap(),
+        order: crate::addons::Order::docker(),
         image: "postgres:17".into(),
         life: Life::new(1),
         container_id: None,
@@ -158,4 +160,46 @@ fn logins_come_back_as_they_were_written_and_go_with_their_addon() {
     store.forget(&blog.name).unwrap();
     let left = store.all_logins().unwrap();
     assert!(left.len() == 1 && left[0].addon == shop.name, "{left:?}");
+}
+
+#[test]
+fn an_order_comes_back_as_it_was_written() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let order = Order {
+        provider: Name::parse("rds").unwrap(),
+        arguments: serde_json::json!({"host": "db.example.com", "port": 5432}).as_object().unwrap().clone(),
+        id: Some("id".into()),
+        backend: Backend::parse("db.example.com:5432"),
+    };
+    let addon = Addon { order, ..addon("blog") };
+    store.create(&addon).unwrap();
+    assert_eq!(store.addon(&addon.name).unwrap(), Some(addon));
+}
+
+/// What a Pierhead from before there were providers has left.
+#[test]
+fn an_older_store_is_brought_up_to_date() {
+    let dir = TempDir::new().unwrap();
+    let connection = Connection::open(dir.path().join("pierhead.db")).unwrap();
+    for migration in &schema::MIGRATIONS[..7] {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection.pragma_update(None, "user_version", 7).unwrap();
+    for (name, state) in [("going", "destroying"), ("coming", "provisioning:login"), ("blog", "ready")] {
+        let row = format!(
+            "INSERT INTO addons VALUES ('{name}', 'postgres', 'postgres', 'small', 'i', 'running', '{state}', NULL, 1, NULL, 1, 0, 0, NULL, 1, 1, 1, 1);
+             INSERT INTO events (addon, at, from_state, to_state, note) VALUES ('{name}', 1, '{state}', 'destroyed', '');"
+        );
+        connection.execute_batch(&row).unwrap();
+    }
+    drop(connection);
+    let store = Store::open(dir.path()).unwrap();
+    let states: Vec<_> = store.addons().unwrap().iter().map(|addon| addon.life.state).collect();
+    assert_eq!(states, [State::Ready, State::Provisioning(Step::Login), State::Deprovisioning]);
+    assert!(store.addons().unwrap().iter().all(|addon| addon.order == Order::docker()));
+    let events = store.events(None, 0, 9).unwrap();
+    let words: Vec<_> = events.iter().map(|event| (event.from.as_str(), event.to.as_str())).collect();
+    let gone = "deprovisioned";
+    assert_eq!(words, [("deprovisioning", gone), ("provisioned:login", gone), ("ready", gone)]);
 }

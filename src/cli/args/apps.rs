@@ -26,14 +26,17 @@ pub enum AppVerb {
     /// List apps and what is attached to them
     #[command(after_help = "Example: pierhead apps")]
     Apps,
-    /// Print the variables of an app, with passwords
+    /// Print the variables of an app or of an addon, with passwords
     #[command(
-        after_help = "Example: eval \"$(pierhead env --app shop)\"\n         docker run --env-file <(pierhead env --app shop --format docker) ..."
+        after_help = "Example: eval \"$(pierhead env --app shop)\"\n         pierhead env --addon signing\n         docker run --env-file <(pierhead env --app shop --format docker) ..."
     )]
     Env {
         /// The app
+        #[arg(long, required_unless_present = "addon", conflicts_with = "addon")]
+        app: Option<Name>,
+        /// An addon: what an app is told of it
         #[arg(long)]
-        app: Name,
+        addon: Option<Name>,
         /// For whom
         #[arg(long, value_enum, default_value_t)]
         format: EnvFormat,

@@ -35,7 +35,8 @@ pub enum BindingVerb {
         /// The addon [default: all]
         name: Option<Name>,
     },
-    /// Change a password without a failed login: the old one is let in for a while beside the new one
+    /// Change a password without a failed login: the old one is let in for a while beside the new one. A `secret` is another one
+    /// at once
     #[command(after_help = "Example: pierhead rotate blog --grace 24h; pierhead env --app shop\n         \
                             pierhead rotate blog --role reader --now")]
     Rotate {

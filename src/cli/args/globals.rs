@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::client::Client;
 use crate::cli::{Failure, Way};
 use crate::config::{Config, LogFormat};
-use crate::control::check_kinds;
+use crate::control::{check_kinds, check_providers};
 
 /// What goes with every verb.
 #[derive(Debug, Args)]
@@ -55,7 +55,9 @@ impl Globals {
     /// The same, and nothing in it is unknown to this version.
     pub fn checked_config(&self) -> Result<Config, Failure> {
         let config = self.config()?;
-        check_kinds(&config).map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        check_kinds(&config)
+            .and_then(|()| check_providers(&config))
+            .map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
         Ok(config)
     }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 mod bindings;
+mod create;
 mod data;
 mod globals;
 mod set;
@@ -17,6 +18,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::bindings::BindingVerb;
+pub use self::create::CreateArgs;
 pub use self::data::DataVerb;
 pub use self::globals::Globals;
 pub use self::set::SetArgs;
@@ -55,25 +57,10 @@ pub enum Verb {
     #[command(after_help = "Example: pierhead serve --config pierhead.toml --log-format json")]
     Serve,
     /// Make an addon, wait until a login succeeds, and print its URL
-    #[command(after_help = "Example: pierhead create postgres blog --plan small")]
-    Create {
-        /// The engine, such as `postgres`
-        kind: String,
-        /// Its name: a-z, then a-z, 0-9 and '-', at most 32 [default: one is made up]
-        name: Option<Name>,
-        /// How large it may be: a [plan.NAME] of the configuration
-        #[arg(long)]
-        plan: Option<String>,
-        /// An app that is to use it
-        #[arg(long)]
-        app: Option<Name>,
-        /// Return at once, without waiting until it is ready
-        #[arg(long)]
-        no_wait: bool,
-        /// How long to wait
-        #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
-        timeout: Millis,
-    },
+    #[command(after_help = "Example: pierhead create postgres blog --plan small\n         \
+                      pierhead create secret signing --bytes 48 --app shop\n         \
+                      pierhead create external orders --protocol postgres --host db.example.com --password-file -")]
+    Create(CreateArgs),
     /// List addons
     #[command(visible_alias = "ls", after_help = "Example: pierhead list --json | jq -r '.addons[].name'")]
     List,

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caller::Caller;
-use super::types::{AddonList, AddonView, Connections, CreateRequest, SetRequest, SetView, UrlView};
-use super::{Api, ApiError, parse_body, parse_name, parse_named, rfc3339};
+use super::types::{AddonList, AddonView, BackendView, Connections, Progress, SetRequest, SetView, UrlView};
+use super::{Api, ApiError, parse_body, parse_name, rfc3339};
 use crate::addons::kinds::{self, Access, Kind};
-use crate::addons::lifecycle::{Desired, Failure, Life};
+use crate::addons::lifecycle::Desired;
 use crate::addons::logins::Role;
-use crate::addons::store::StoreError;
-use crate::addons::{Addon, now_ms, random_name};
+use crate::addons::providers::Shown;
+use crate::addons::secrets::Password;
+use crate::addons::{Addon, now_ms};
 use crate::config::KindConfig;
 use crate::control::access::Deed;
-use crate::dialect::Name;
+use crate::dialect::{Name, Protocol};
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -32,61 +32,6 @@ pub async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Call
         caller.own_app().is_none() || caller.check_addon(&api, Deed::Look, &addon.name).is_ok()
     };
     Ok(Json(AddonList { addons: addons.iter().filter(seen).map(|addon| api.view(addon)).collect() }))
-}
-
-/// Ask for an addon: it is provisioned after the answer.
-#[utoipa::path(post, path = "/v1/addons", tag = "addons", request_body = CreateRequest, responses((status = 201, body = AddonView)))]
-pub async fn create(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<AddonView>), ApiError> {
-    let request: CreateRequest = parse_body(body, WHAT_TO_SEND)?;
-    let (kind, config) = api.kind(&request.kind)?;
-    let name = match &request.name {
-        Some(name) => parse_name(name)?,
-        None => api.free_name()?,
-    };
-    if kind.reserved_names().contains(&name.as_str()) {
-        let message = format!("{name} is nobody's name in {}", kind.name());
-        return Err(ApiError::invalid("reserved_name", message, "take another name"));
-    }
-    let plan = api.plan(kind, request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
-    let app = request.app.as_deref().map(|app| parse_named("app", app)).transpose()?;
-    if let Some(own) = caller.own_app().filter(|own| Some(*own) != app.as_ref()) {
-        return Err(ApiError::forbidden(format!(
-            "this token is for the app {own}: say {{\"app\": \"{own}\"}}"
-        )));
-    }
-    if let Some(addon) = api.store.addon(&name)? {
-        // The same request may have come before, and nobody has heard the answer.
-        if api.store.was_created_here(&name)? {
-            return Ok((StatusCode::CREATED, Json(api.view(&addon))));
-        }
-        return Err(StoreError::Exists(name).into());
-    }
-    api.check_free(&name).await?;
-    let now = now_ms();
-    let addon = Addon {
-        name,
-        // A kind's word follows the grammar of names: it is an entry of the configuration too.
-        kind: parse_name(kind.name())?,
-        protocol: kind.protocol(),
-        plan,
-        image: config.image.clone(),
-        life: Life::new(now),
-        container_id: None,
-        created_at: now,
-        updated_at: now,
-        generation: 1,
-        volume: 1,
-    };
-    match &app {
-        Some(app) => api.store.create_for(&addon, app, kind.variable())?,
-        None => api.store.create(&addon)?,
-    }
-    api.reconciler.kick(&addon.name);
-    Ok((StatusCode::CREATED, Json(api.view(&addon))))
 }
 
 /// One addon.
@@ -130,16 +75,18 @@ pub async fn set(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<SetView> {
     let request: SetRequest = parse_body(body, r#"send JSON such as {"plan": "large"}"#)?;
+    // A plan that nobody could have is said first.
+    api.plan(None, &request.plan)?;
     let before = api.addon(&name)?;
     api.not_being_upgraded(&before.name)?;
-    let (kind, _) = api.kind(before.kind.as_str())?;
-    let plan = api.plan(kind, &request.plan)?;
+    let kind = api.engine(&before)?;
+    let plan = api.plan(Some(kind).filter(|_| before.order.is_docker()), &request.plan)?;
     let made_from = |plan: &Name| {
         let plan = api.config.plans.get(plan)?;
         let settings = kind.image_settings(&before.name, plan);
         Some((settings.env, settings.args, plan.connections_max))
     };
-    let restart_needed = made_from(&before.plan) != made_from(&plan);
+    let restart_needed = before.order.is_docker() && made_from(&before.plan) != made_from(&plan);
     let addon = api.store.change(&before.name, |addon| addon.plan = plan.clone())?;
     let addon = addon.ok_or_else(|| ApiError::no_addon(&before.name))?;
     if before.plan != plan {
@@ -186,6 +133,32 @@ pub async fn url(
 }
 
 impl Api {
+    /// The kind of an addon's engine.
+    pub(super) fn engine(&self, addon: &Addon) -> Result<&'static dyn Kind, ApiError> {
+        let known = kinds::find(addon.kind.as_str());
+        known.filter(|_| addon.protocol != Protocol::None).ok_or_else(|| {
+            let Addon { name, kind, .. } = addon;
+            let message =
+                format!("{name} is no engine ({kind}): there is nothing to log in to, and it has no URL");
+            let hint = format!("`pierhead env --addon {name}` shows what it has");
+            ApiError::conflict("no_engine", message, hint)
+        })
+    }
+
+    /// The kind of an addon that is in a container.
+    pub(super) fn contained(&self, addon: &Addon) -> Result<&'static dyn Kind, ApiError> {
+        if addon.order.is_docker() {
+            return self.kind(addon.kind.as_str()).map(|(kind, _)| kind);
+        }
+        let Addon { name, order, .. } = addon;
+        let message = format!("{name} has no container: it is made by the provider {}", order.provider);
+        let hint = match &order.backend {
+            Some(backend) => format!("do it where it runs, at {backend}"),
+            None => String::new(),
+        };
+        Err(ApiError::conflict("no_container", message, hint))
+    }
+
     /// The addon of that name; 404 if there is none.
     pub(super) fn addon(&self, name: &str) -> Result<Addon, ApiError> {
         let name = parse_name(name)?;
@@ -205,17 +178,24 @@ impl Api {
             .iter()
             .find(|login| login.role == *role)
             .ok_or_else(|| ApiError::no_binding(name, role))?;
-        let (kind, _) = self.kind(addon.kind.as_str())?;
-        let (login, password) = self.provisioner.current(kind, login).map_err(|_| {
-            let message = format!("{name} has no password yet");
-            ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"))
-        })?;
+        let kind = self.engine(addon)?;
         let edge = self.login_address(kind).ok_or_else(|| {
             let message = format!("the edge does not listen for {}", addon.protocol);
             ApiError::conflict("no_listener", message, "add a [[listener]] to the configuration")
         })?;
         let host = host.map(str::to_owned).or_else(|| self.config.public_host.clone());
         let host = host.unwrap_or_else(|| edge.ip().to_string());
+        let (login, password) = self.provisioner.current(kind, login).map_err(|_| {
+            if addon.order.is_docker() {
+                let message = format!("{name} has no password yet");
+                return ApiError::conflict("not_ready", message, format!("see `pierhead info {name}`"));
+            }
+            let filled_in = Password::new("PASSWORD".into());
+            let access =
+                Access { name, login: name.as_str(), password: &filled_in, host: &host, port: edge.port() };
+            let message = format!("Pierhead was not told the password of {name}");
+            ApiError::conflict("no_password", message, format!("put it into this: {}", kind.url(&access)))
+        })?;
         let access = Access { name, login: &login, password: &password, host: &host, port: edge.port() };
         Ok(UrlView {
             url: kind.url(&access),
@@ -230,30 +210,6 @@ impl Api {
             password: password.expose().to_owned(),
             container: addon.container_id.clone(),
         })
-    }
-
-    /// Fails if Docker has something of this name already.
-    async fn check_free(&self, name: &Name) -> Result<(), ApiError> {
-        match self.provisioner.in_the_way(name).await {
-            Ok(None) => Ok(()),
-            Ok(Some(what)) => {
-                let message = format!("{what} has the name {name} already; nothing was changed");
-                let hint = "take another name, or remove or rename it";
-                Err(ApiError::conflict("name_taken", message, hint))
-            }
-            Err(failure) => Err(docker_down(failure)),
-        }
-    }
-
-    /// A name for an addon that nobody has named.
-    fn free_name(&self) -> Result<Name, ApiError> {
-        loop {
-            let name = random_name()
-                .map_err(|error| ApiError::unavailable("no_randomness", error.to_string(), "say a name"))?;
-            if self.store.addon(&name)?.is_none() {
-                return Ok(name);
-            }
-        }
     }
 
     fn want(&self, name: &str, desired: Desired) -> Answer<AddonView> {
@@ -277,25 +233,19 @@ impl Api {
 
     pub(super) fn kind(&self, word: &str) -> Result<(&'static dyn Kind, &KindConfig), ApiError> {
         let found = kinds::find(word).zip(self.config.kinds.get(word));
-        found.ok_or_else(|| {
-            let known = kinds::ALL.iter().map(|kind| kind.name());
-            let known = known.filter(|word| self.config.kinds.contains_key(*word)).collect::<Vec<_>>();
-            let mut hint = format!("send one of: {}", known.join(", "));
-            if kinds::find(word).is_some() {
-                hint.push_str(&format!("; or add a table [kind.{word}] to the configuration"));
-            }
-            ApiError::invalid("unknown_kind", format!("there is no kind {word:?}"), hint)
-        })
+        found.ok_or_else(|| self.no_kind(word))
     }
 
     /// An addon as the API shows it.
-    fn view(&self, addon: &Addon) -> AddonView {
+    pub(super) fn view(&self, addon: &Addon) -> AddonView {
         let life = &addon.life;
         let active = self.table.lookup(addon.protocol, addon.name.as_str()).map(|route| route.usage.active());
         let max = self.config.plans.get(&addon.plan).map_or(0, |plan| plan.connections_max);
         AddonView {
             name: addon.name.clone(),
             kind: addon.kind.clone(),
+            provider: addon.order.provider.clone(),
+            backend: self.backend_view(addon),
             protocol: addon.protocol,
             plan: addon.plan.clone(),
             image: addon.image.clone(),
@@ -304,9 +254,10 @@ impl Api {
             settled: life.is_settled(),
             step: life.state.step().map(|step| step.as_str().to_owned()),
             reason: life.reason.clone(),
-            progress: if life.is_settled() { None } else { self.reconciler.progress(&addon.name) },
+            progress: if life.is_settled() { None } else { self.progress(&addon.name) },
             container: addon.container_id.clone(),
             archive: kinds::find(addon.kind.as_str())
+                .filter(|_| addon.order.is_docker())
                 .and_then(|kind| kind.archive(&addon.name))
                 .map(|archive| archive.extension.to_owned()),
             // What cannot be read is not shown; the request that needs it fails.
@@ -325,8 +276,29 @@ impl Api {
 }
 
 impl Api {
+    fn progress(&self, name: &Name) -> Option<Progress> {
+        let Shown { step, detail, current, total } = self.reconciler.board.of(name)?;
+        Some(Progress { step, detail, current, total })
+    }
+
+    fn backend_view(&self, addon: &Addon) -> Option<BackendView> {
+        let backend = addon.order.backend.as_ref()?;
+        let located = self.backends.located(&addon.name);
+        Some(BackendView {
+            at: backend.to_string(),
+            address: located.as_ref().map(|located| located.address.to_string()),
+            others: located.map_or(vec![], |located| {
+                let others = located.all.iter().filter(|address| **address != located.address);
+                others.map(ToString::to_string).collect()
+            }),
+        })
+    }
+
     /// What somebody should know who looks at an addon.
     fn warning(&self, addon: &Addon) -> Option<String> {
+        if !addon.order.is_docker() {
+            return self.backends.located(&addon.name)?.note;
+        }
         let is_postgres = addon.protocol == crate::dialect::Protocol::Postgres;
         let what = if is_postgres {
             "its login is a superuser, and there can be no others"
@@ -341,15 +313,3 @@ impl Api {
         superuser.or_else(|| self.provisioner.disk_warning(addon))
     }
 }
-
-fn docker_down(failure: Failure) -> ApiError {
-    let (Failure::NotYet(reason) | Failure::Retry(reason) | Failure::Lasting(reason)) = failure;
-    let message = format!("Docker cannot say whether the name is free: {reason}");
-    ApiError::unavailable(
-        "docker_down",
-        message,
-        "start Docker, then send the request again; nothing was changed",
-    )
-}
-
-const WHAT_TO_SEND: &str = r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan" and "app" may be added, "name" left out"#;

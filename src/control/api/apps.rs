@@ -9,10 +9,10 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 
 use super::caller::Caller;
-use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest, Variable};
+use super::types::{AppList, AppView, AttachRequest, AttachmentView, EnvView, PromoteRequest};
 use super::{Api, ApiError, addons::UrlQuery, parse_body, parse_named};
 use crate::addons::apps::{Attachment, Prefix};
-use crate::addons::logins::Role;
+use crate::addons::providers::Customisation;
 use crate::addons::store::AttachError;
 use crate::control::access::Deed;
 use crate::dialect::Name;
@@ -61,8 +61,8 @@ pub async fn attach(
     let addon = api.addon(&request.addon)?;
     // Otherwise an owner could attach what is somebody else's, and have it.
     caller.check_addon(&api, Deed::Change, &addon.name)?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
-    let attachment = Attachment::new(app, addon.name, prefix, kind.variable());
+    let variable = api.provider_of(&addon)?.provider.variable(&addon);
+    let attachment = Attachment::new(app, addon.name, prefix, &variable);
     api.store.attach(&attachment)?;
     Ok((StatusCode::CREATED, Json(view(&attachment))))
 }
@@ -88,8 +88,8 @@ pub async fn promote(
     let app = parse_app(&app)?;
     let request: PromoteRequest = parse_body(body, r#"send JSON such as {"addon": "blog"}"#)?;
     let addon = api.addon(&request.addon)?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
-    let attachments = api.store.promote(&app, &addon.name, kind.variable())?;
+    let variable = api.provider_of(&addon)?.provider.variable(&addon);
+    let attachments = api.store.promote(&app, &addon.name, &variable)?;
     Ok(Json(AppView { app, attachments: attachments.iter().map(view).collect() }))
 }
 
@@ -103,10 +103,9 @@ pub async fn env(
     let app = parse_app(&app)?;
     let mut variables = vec![];
     for attachment in api.attachments_of(&app)? {
-        let url =
-            api.url_view(&api.addon(attachment.addon.as_str())?, &Role::Application, query.host.as_deref())?;
-        let Attachment { variable, addon, .. } = attachment;
-        variables.push(Variable { name: variable, value: url.url, addon });
+        let addon = api.addon(attachment.addon.as_str())?;
+        let custom = Customisation { prefix: attachment.prefix.as_ref().map(ToString::to_string) };
+        variables.extend(api.variables(&addon, &custom, query.host.as_deref()).await?);
     }
     Ok(Json(EnvView { app, variables }))
 }

@@ -22,6 +22,7 @@ use crate::addons::logins::{Login, Phase, Role};
 use crate::addons::store::Written;
 use crate::addons::{Addon, now_ms};
 use crate::control::login_counts::{LoginCount, counts};
+use crate::dialect::Protocol;
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -167,7 +168,7 @@ pub async fn url(
 impl Api {
     /// How the users of an addon's engine are managed, if that can be done now.
     fn accounts(&self, addon: &Addon) -> Result<&'static dyn Accounts, ApiError> {
-        let (kind, _) = self.kind(addon.kind.as_str())?;
+        let kind = self.contained(addon)?;
         let name = &addon.name;
         let Some(accounts) = kind.accounts() else {
             let message = format!("an addon of the kind {} has one login and one password", kind.name());
@@ -211,6 +212,10 @@ impl Api {
 
     /// Every login of an addon, with what the edge has counted.
     fn bindings_of(&self, addon: &Addon) -> Result<Vec<BindingView>, ApiError> {
+        // What is no engine lets nobody in.
+        if addon.protocol == Protocol::None {
+            return Ok(vec![]);
+        }
         let logins = self.store.logins(&addon.name)?;
         let route = self.table.lookup(addon.protocol, addon.name.as_str());
         let counted = route.map(|route| counts(&logins, &route.usage)).unwrap_or_default();
@@ -219,7 +224,7 @@ impl Api {
     }
 
     fn binding(&self, addon: &Addon, login: &Login, count: LoginCount) -> Result<BindingView, ApiError> {
-        let (kind, _) = self.kind(addon.kind.as_str())?;
+        let kind = self.engine(addon)?;
         let two = kind.accounts().is_none_or(Accounts::two_passwords);
         Ok(BindingView {
             addon: addon.name.clone(),

@@ -19,7 +19,7 @@ use crate::addons::store::operation;
 #[utoipa::path(get, path = "/v1/addons/{name}/export", tag = "data", responses((status = 200, body = [u8], content_type = "application/octet-stream")))]
 pub async fn export(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let addon = api.addon(&name)?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
+    let kind = api.contained(&addon)?;
     let export = api.archives.export(&addon, kind).await?;
     api.store.note(&addon, "export begun".into())?;
     let disposition = format!("attachment; filename=\"{name}.{}\"", export.archive.extension);
@@ -40,7 +40,7 @@ pub async fn import(
     body: Body,
 ) -> Result<Json<ImportView>, ApiError> {
     let addon = api.addon(&name)?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
+    let kind = api.contained(&addon)?;
     let received = api.archives.receive(&addon, kind, body.into_data_stream()).await?;
     // Whoever has asked may go away: what has begun comes to its end.
     let work = tokio::spawn(operation::carried(async move {

@@ -123,7 +123,13 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
 /// The page for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
-    let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?);
+    let page = metrics::page(
+        &*api.edge,
+        &api.table,
+        api.watch.counters(),
+        &api.store.addons()?,
+        &api.reconciler.board,
+    );
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 
@@ -147,6 +153,7 @@ fn view(route: &Route) -> RouteView {
         RouteState::Ready(upstream) => ("ready", Some(upstream_text(upstream))),
         RouteState::Starting => ("starting", None),
         RouteState::Stopped => ("stopped", None),
+        RouteState::Unreachable => ("unreachable", None),
         RouteState::Held => ("held", None),
     };
     RouteView {

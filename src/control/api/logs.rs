@@ -34,6 +34,7 @@ pub async fn logs(
     let Query(query) = query
         .map_err(|error| ApiError::malformed(error.body_text(), "send for example ?follow=true&tail=100"))?;
     let addon = api.addon(&name)?;
+    api.contained(&addon)?;
     let no_container = || {
         let hint = format!("see `pierhead info {name}`");
         ApiError::conflict("not_ready", format!("{name} has no container now"), hint)

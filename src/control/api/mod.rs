@@ -10,6 +10,7 @@ mod audit;
 mod binding_errors;
 mod bindings;
 pub mod caller;
+mod create;
 mod data;
 mod entrance;
 mod error;
@@ -24,6 +25,7 @@ mod settings;
 mod tokens;
 pub mod types;
 mod upgrades;
+mod variables;
 
 use std::sync::Arc;
 
@@ -38,10 +40,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::addons::archives::Archives;
+use crate::addons::providers::Providers;
 use crate::addons::provision::Engine;
 use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
+use crate::control::backends::Backends;
 use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
@@ -63,6 +67,10 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Makes Docker match the rows.
     pub reconciler: Arc<Reconciler>,
+    /// Who makes addons.
+    pub providers: Arc<Providers>,
+    /// Where engines are that are in no container.
+    pub(in crate::control) backends: Arc<Backends>,
     /// The Docker objects of addons, and the passwords.
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
@@ -105,13 +113,15 @@ pub fn router(api: Arc<Api>) -> Router {
 /// The paths, each with its place in the OpenAPI document.
 fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::frame())
-        .routes(routes!(addons::list, addons::create))
+        .routes(routes!(addons::list, create::create))
         .routes(routes!(addons::info, addons::set, addons::destroy))
         .routes(routes!(settings::list, settings::change))
         .routes(routes!(addons::start))
         .routes(routes!(addons::stop))
         .routes(routes!(addons::restart))
         .routes(routes!(addons::url))
+        .routes(routes!(variables::env))
+        .routes(routes!(variables::new_secret))
         .routes(routes!(data::export))
         .routes(routes!(data::import))
         .routes(routes!(logs::logs))

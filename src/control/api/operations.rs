@@ -59,7 +59,7 @@ impl Api {
             return Ok("running");
         }
         Ok(match (last.to.as_str(), addon) {
-            ("destroyed", _) => "done",
+            ("deprovisioned", _) => "done",
             ("error", _) => "failed",
             (_, Some(addon)) if addon.life.is_settled() => "done",
             (_, Some(_)) => "running",

@@ -6,20 +6,20 @@ use crate::addons::kinds::Kind;
 use crate::dialect::Name;
 
 impl Api {
-    /// The plan called `word`, if an engine of this kind can live in it.
-    pub(super) fn plan(&self, kind: &dyn Kind, word: &str) -> Result<Name, ApiError> {
+    /// The plan called `word`, if an engine of this kind can live in it. `None`: it lives elsewhere, with memory of its own.
+    pub(super) fn plan(&self, kind: Option<&dyn Kind>, word: &str) -> Result<Name, ApiError> {
         let Some((name, plan)) = self.config.plans.get_key_value(word) else {
             let hint = format!("send one of: {}", self.plans_from(0).join(", "));
             return Err(ApiError::invalid("unknown_plan", format!("there is no plan {word:?}"), hint));
         };
-        let needed = kind.memory_min();
+        let needed = kind.map_or(0, Kind::memory_min);
         if plan.memory.bytes() >= needed {
             return Ok(name.clone());
         }
         let message = format!(
             "the plan {word} has {} MiB of memory, and {} needs {} MiB",
             plan.memory.bytes() >> 20,
-            kind.name(),
+            kind.map_or("it", Kind::name),
             needed >> 20
         );
         let hint = match &self.plans_from(needed)[..] {

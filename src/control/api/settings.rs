@@ -20,6 +20,7 @@ type Answer<T> = Result<Json<T>, ApiError>;
 #[utoipa::path(get, path = "/v1/addons/{name}/settings", tag = "addons", responses((status = 200, body = SettingsView)))]
 pub async fn list(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<SettingsView> {
     let addon = api.addon(&name)?;
+    api.contained(&addon)?;
     let settings = settings_of(&addon)?;
     Ok(Json(api.settings_view(&addon, settings, vec![])?))
 }
@@ -33,6 +34,7 @@ pub async fn change(
 ) -> Answer<SettingsView> {
     let request: SettingsRequest = parse_body(body, WHAT_TO_SEND)?;
     let addon = api.addon(&name)?;
+    api.contained(&addon)?;
     api.not_being_upgraded(&addon.name)?;
     let settings = settings_of(&addon)?;
     let changes = changes(&addon, settings, request)?;

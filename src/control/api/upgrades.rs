@@ -27,7 +27,7 @@ pub async fn begin(
     let request: UpgradeRequest = parse_body(body, r#"send JSON such as {"to": "17"}"#)?;
     let addon = api.addon(&name)?;
     let image = image(&addon, &request)?;
-    let (kind, _) = api.kind(addon.kind.as_str())?;
+    let kind = api.contained(&addon)?;
     if kind.upgrade().is_none() {
         let message = format!("addons of the kind {} cannot be upgraded", kind.name());
         return Err(ApiError::conflict("not_supported", message, "export its data where that can be done"));

@@ -114,6 +114,7 @@ impl Lobby {
                 }
             };
             drop(open);
+            route.usage.dial_failed();
             self.counters.dial_failures.add(1);
             if peer_has_gone(client.socket().as_fd()) {
                 return Err(None);
@@ -155,6 +156,9 @@ impl Lobby {
             (RouteState::Held, _) => Ok(Way::Held),
             (RouteState::Starting, _) => refuse(Reason::Starting, ""),
             (RouteState::Stopped, _) => refuse(Reason::Stopped, ""),
+            (RouteState::Unreachable, _) => {
+                refuse(Reason::Unreachable, "it did not answer when it was last looked at")
+            }
         }
     }
 

@@ -63,6 +63,15 @@ pub struct EnvView {
     pub variables: Vec<Variable>,
 }
 
+/// Answer of `GET /v1/addons/{name}/env`. It has passwords in it.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AddonEnvView {
+    /// The addon.
+    pub addon: Name,
+    /// What an application is told.
+    pub variables: Vec<Variable>,
+}
+
 /// An environment variable.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Variable {

@@ -2,6 +2,7 @@
 
 mod apps;
 mod bindings;
+mod create;
 mod history;
 mod settings;
 mod tokens;
@@ -9,6 +10,7 @@ mod upgrades;
 
 pub use apps::*;
 pub use bindings::*;
+pub use create::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
 pub use settings::*;
@@ -17,23 +19,6 @@ pub use upgrades::*;
 use utoipa::ToSchema;
 
 use crate::dialect::{Name, Protocol};
-
-/// Body of `POST /v1/addons`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateRequest {
-    /// The engine, such as `postgres`.
-    pub kind: String,
-    /// The addon's name; none has one made up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its plan; none takes the kind's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// An app that it is attached to at once; the owner of an app has to say its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app: Option<String>,
-}
 
 /// Body of `PATCH /v1/addons/{name}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -57,21 +42,26 @@ pub struct SetView {
 pub struct AddonView {
     /// Its name, its user and its database.
     pub name: Name,
-    /// Its engine.
+    /// Its engine, or what else it is, such as `secret`.
     pub kind: Name,
+    /// Who makes it: `docker`, or a provider of the configuration.
+    pub provider: Name,
+    /// Where its engine is, if that is in no container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendView>,
     /// The protocol whose port leads to it.
     pub protocol: Protocol,
     /// How large it may be.
     pub plan: Name,
-    /// Its image.
+    /// Its image; empty if it has no container.
     pub image: String,
     /// What is wanted: `running`, `restart`, `stopped` or `destroyed`.
     pub desired: String,
-    /// How far it is: `waiting`, `provisioning`, `ready`, `stopping`, `stopped`, `destroying` or `error`.
+    /// How far it is: `waiting`, `provisioning`, `provisioned`, `ready`, `stopping`, `stopped`, `deprovisioning` or `error`.
     pub state: String,
     /// Whether that is the end of it: nothing is under way, or nothing will come of it without somebody's help.
     pub settled: bool,
-    /// While provisioning: `secret`, `image`, `network`, `volume`, `container`, `start` or `login`.
+    /// While provisioning: `begin` and `provider`, or in a container `secret`, `image`, `network`, `volume`, `container`, `start` or `login`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// Why it is in error, or why the present step is tried again.
@@ -178,7 +168,7 @@ pub struct RouteView {
     pub protocol: Protocol,
     /// The name that clients log in with.
     pub name: Name,
-    /// `ready`, `starting`, `stopped` or `held`.
+    /// `ready`, `starting`, `stopped`, `unreachable` or `held`.
     pub state: String,
     /// Where it leads, if it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]

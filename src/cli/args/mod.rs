@@ -141,9 +141,7 @@ pub enum Verb {
         arguments: Vec<String>,
     },
     /// Open a shell in an addon's container, or run a program there
-    #[command(
-        after_help = "Examples:\n  pierhead enter blog\n  pierhead enter blog -- df -h /var/lib/postgresql/data"
-    )]
+    #[command(after_help = "Example: pierhead enter blog -- df -h /var/lib/postgresql/data")]
     Enter {
         /// The addon
         name: Name,

@@ -8,8 +8,8 @@ use crate::dialect::Name;
 /// What `set` is to change.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without anything to change it shows the settings.\n\nExamples:\n  pierhead set blog --plan large\n  \
-                  pierhead set blog work_mem=16MB statement_timeout=30s --unset jit\n  pierhead set blog"
+    after_help = "Example: pierhead set blog work_mem=16MB statement_timeout=30s --unset jit\n\nWithout anything to change it shows \
+                  the settings; `--plan large` gives another plan."
 )]
 pub struct SetArgs {
     /// The addon

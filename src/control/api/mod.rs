@@ -115,7 +115,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(addons::list, create::create))
         .routes(routes!(addons::info, addons::set, addons::destroy))
-        .routes(routes!(settings::list, settings::change))
+        .routes(routes!(settings::settings, settings::change_settings))
         .routes(routes!(addons::start))
         .routes(routes!(addons::stop))
         .routes(routes!(addons::restart))

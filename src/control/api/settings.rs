@@ -18,7 +18,7 @@ type Answer<T> = Result<Json<T>, ApiError>;
 
 /// The settings of an addon's engine that have values of its own.
 #[utoipa::path(get, path = "/v1/addons/{name}/settings", tag = "addons", responses((status = 200, body = SettingsView)))]
-pub async fn list(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<SettingsView> {
+pub async fn settings(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<SettingsView> {
     let addon = api.addon(&name)?;
     api.contained(&addon)?;
     let settings = settings_of(&addon)?;
@@ -27,7 +27,7 @@ pub async fn list(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answ
 
 /// Change settings of an addon's engine: at once where it can. What the engine refuses changes nothing.
 #[utoipa::path(patch, path = "/v1/addons/{name}/settings", tag = "addons", request_body = SettingsRequest, responses((status = 200, body = SettingsView)))]
-pub async fn change(
+pub async fn change_settings(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,

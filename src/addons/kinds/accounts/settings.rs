@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn none_of_them_runs_programs_or_lets_anybody_in() {
         for dangerous in
-            ["command", "library", "libraries", "listen", "hba", "_file", "dir", "plugin", "init_"]
+            ["command", "library", "libraries", "listen", "hba", "ident", "config", "dir", "plugin", "init_"]
         {
             for names in [POSTGRES, MYSQL, REDIS] {
                 assert!(names.iter().all(|name| !name.contains(dangerous)), "{dangerous}");

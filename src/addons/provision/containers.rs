@@ -50,7 +50,8 @@ impl Provisioner {
             .map_err(|error| self.engine.failure(error))
     }
 
-    pub(super) async fn set_limits(&self, addon: &Addon, container: &str) -> Result<(), Failure> {
+    /// Gives a container the limits of its addon's plan, while it runs.
+    pub async fn set_limits(&self, addon: &Addon, container: &str) -> Result<(), Failure> {
         let limits = spec::limits(self.plan(addon)?);
         let update = ContainerUpdateBody {
             memory: limits.memory,

@@ -84,13 +84,20 @@ pub async fn set(
     let made_from = |plan: &Name| {
         let plan = api.config.plans.get(plan)?;
         let settings = kind.image_settings(&before.name, plan);
-        Some((settings.env, settings.args, plan.connections_max))
+        let further = plan.args.get(&before.kind).cloned().unwrap_or_default();
+        Some((settings.env, settings.args, further, plan.connections_max))
     };
     let restart_needed = before.order.is_docker() && made_from(&before.plan) != made_from(&plan);
     let addon = api.store.change(&before.name, |addon| addon.plan = plan.clone())?;
     let addon = addon.ok_or_else(|| ApiError::no_addon(&before.name))?;
     if before.plan != plan {
         api.store.note(&addon, format!("plan {} instead of {}", plan, before.plan))?;
+    }
+    if let Some(container) = addon.container_id.as_deref().filter(|_| addon.order.is_docker()) {
+        // So that whoever asked can count on it. Where Docker does not do it now, the reconciler goes on.
+        if let Err(failure) = api.provisioner.set_limits(&addon, container).await {
+            tracing::warn!(addon = %addon.name, ?failure, "the limits of its plan are set later");
+        }
     }
     api.reconciler.kick(&addon.name);
     Ok(Json(SetView { addon: api.view(&addon), restart_needed }))

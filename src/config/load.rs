@@ -106,6 +106,11 @@ impl Config {
                 return Err(at_offset(text, path, at, message));
             }
         }
+        if self.backup.place(self.backup.to.as_str(), &self.data_dir).is_none() {
+            let known = self.backup.target_names();
+            let message = format!("no target is called {}, expected one of: {known}", self.backup.to);
+            return Err(at_offset(text, path, text.find("[backup]").unwrap_or(0), message));
+        }
         let mut seen = HashSet::new();
         for address in self.listeners.iter().flat_map(|listener| &listener.listen) {
             if !seen.insert(*address) {

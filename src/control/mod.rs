@@ -197,7 +197,11 @@ fn build(parts: Parts) -> io::Result<Built> {
     let watch = Arc::new(Watch::new(endpoint, book).enter_namespaces(enter_namespaces));
     let reconciler =
         Arc::new(Reconciler::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&placeholders)));
-    let archives = Arc::new(Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes()));
+    let archives = Arc::new(Archives::new(
+        Arc::clone(&provisioner),
+        Arc::clone(&store),
+        config.control.import_max.bytes(),
+    ));
     let credentials =
         Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
     let upgrader = Arc::new(Upgrader::new(
@@ -209,6 +213,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         Arc::clone(&table),
     ));
     upgrader.resume_all().map_err(io::Error::other)?;
+    archives.resume_all().map_err(io::Error::other)?;
     let started_at = jiff::Timestamp::now();
     let api = Arc::new(Api {
         config,

@@ -5,6 +5,7 @@
 
 mod program;
 mod spool;
+mod swap;
 mod transfer;
 
 use std::collections::HashSet;
@@ -16,17 +17,19 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use self::program::{feed, pump};
-use self::spool::Spool;
+pub use self::spool::Spool;
 pub use self::transfer::transfer;
 use super::Addon;
 use super::kinds::{Archive, Kind};
 use super::lifecycle::{Failure, State};
 use super::provision::{Program, Provisioner};
+use super::store::{Store, StoreError};
 use crate::dialect::Name;
 
 /// Exports and imports, one at a time for each addon.
 pub struct Archives {
     provisioner: Arc<Provisioner>,
+    store: Arc<Store>,
     busy: Arc<Mutex<HashSet<Name>>>,
     /// The largest file that is imported, in bytes.
     import_max: u64,
@@ -59,6 +62,9 @@ pub enum ArchiveError {
     /// The disk under `data_dir` failed.
     #[error("the copy in data_dir failed: {0}")]
     Spool(#[from] io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Docker did not do what it was asked, or nobody knows whether it did.
     #[error("Docker: {0}")]
     Docker(String),
@@ -95,17 +101,17 @@ pub struct Received {
     addon: Addon,
     archive: Archive,
     container: String,
-    spool: Spool,
+    spool: Arc<Spool>,
     _turn: Turn,
 }
 
 impl Archives {
     /// With what is needed to run programs in containers. Removes what an earlier Pierhead has left.
-    pub fn new(provisioner: Arc<Provisioner>, import_max: u64) -> Self {
+    pub fn new(provisioner: Arc<Provisioner>, store: Arc<Store>, import_max: u64) -> Self {
         if let Err(error) = spool::clean(provisioner.data_dir()) {
             tracing::warn!(%error, "what earlier imports have left in data_dir stays");
         }
-        Archives { provisioner, busy: Arc::default(), import_max }
+        Archives { provisioner, store, busy: Arc::default(), import_max }
     }
 
     /// Begins to write the data of an addon out.
@@ -145,15 +151,54 @@ impl Archives {
             spool.add(&chunk).await?;
         }
         spool.flush().await?;
-        (archive.check)(spool.ends())
-            .map_err(|why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format)))?;
+        check(&archive, &spool)?;
+        Ok(Received { addon: addon.clone(), archive, container, spool: Arc::new(spool), _turn: turn })
+    }
+
+    /// The same with a file that is here already.
+    pub fn received(
+        &self,
+        addon: &Addon,
+        kind: &dyn Kind,
+        spool: Arc<Spool>,
+    ) -> Result<Received, ArchiveError> {
+        let turn = self.turn(&addon.name)?;
+        let (archive, container) = archive_and_container(addon, kind)?;
+        check(&archive, &spool)?;
+        let container = container.to_owned();
         Ok(Received { addon: addon.clone(), archive, container, spool, _turn: turn })
+    }
+
+    /// What the addon holds, in a file that is gone when it is dropped. `written` hears how many bytes that are so far.
+    pub async fn spooled(
+        &self,
+        addon: &Addon,
+        kind: &dyn Kind,
+        written: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Spool, ArchiveError> {
+        let _turn = self.turn(&addon.name)?;
+        let (archive, container) = archive_and_container(addon, kind)?;
+        let spool = self.empty()?;
+        let spool = self.write_out(addon, &archive, container, spool, written).await?;
+        check(&archive, &spool)?;
+        Ok(spool)
+    }
+
+    /// An empty file that is gone when it is dropped.
+    pub fn empty(&self) -> Result<Spool, ArchiveError> {
+        Ok(Spool::scratch(self.provisioner.data_dir())?)
     }
 
     /// Reads a file in. The data are what they were before if it fails. Must not be dropped before it has ended: the data
     /// before it would have to be put back by hand.
     pub async fn import(&self, received: Received) -> Result<Imported, ArchiveError> {
         let Received { addon, archive, container, spool, _turn } = received;
+        if let Some(swap) = &archive.swap {
+            let program = self.program(&addon, &archive, &archive.import, &container).await?;
+            feed(program, &archive.import_prefix, &spool).await.map_err(before_swap)?;
+            self.swap_in(&addon, &archive, swap, &container).await?;
+            return Ok(imported(&archive, &spool));
+        }
         let read_in = async |spool: &Spool| {
             let program = self.program(&addon, &archive, &archive.import, &container).await?;
             feed(program, &archive.import_prefix, spool).await
@@ -165,8 +210,7 @@ impl Archives {
         match (read_in(&spool).await, before) {
             (Ok(()), before) => {
                 before.map(Spool::remove).transpose()?;
-                let (bytes, sha256) = spool.summary();
-                Ok(Imported { format: archive.format, bytes, sha256 })
+                Ok(imported(&archive, &spool))
             }
             (Err(ArchiveError::Failed(why)), None) => Err(unchanged(&why)),
             // It may be at it still: nobody knows.
@@ -191,7 +235,18 @@ impl Archives {
         archive: &Archive,
         container: &str,
     ) -> Result<Spool, ArchiveError> {
-        let mut spool = Spool::rescue(self.provisioner.data_dir(), &addon.name, archive.extension)?;
+        let spool = Spool::rescue(self.provisioner.data_dir(), &addon.name, archive.extension)?;
+        Ok(self.write_out(addon, archive, container, spool, &|_| ()).await?.stay()?)
+    }
+
+    async fn write_out(
+        &self,
+        addon: &Addon,
+        archive: &Archive,
+        container: &str,
+        mut spool: Spool,
+        written: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Spool, ArchiveError> {
         let program = self.program(addon, archive, &archive.export, container).await?;
         let (sender, mut chunks) = mpsc::channel(CHUNKS);
         let pumped = async move { pump(program, &sender).await };
@@ -199,13 +254,14 @@ impl Archives {
         let spooled = async move {
             while let Some(Ok(chunk)) = chunks.recv().await {
                 spool.add(&chunk).await?;
+                written(spool.len());
             }
             spool.flush().await.map(|()| spool)
         };
         let (pumped, spooled) = tokio::join!(pumped, spooled);
         let spool = spooled?;
         pumped?;
-        Ok(spool.stay()?)
+        Ok(spool)
     }
 
     async fn program(
@@ -227,6 +283,24 @@ impl Archives {
             return Err(ArchiveError::Busy(name.clone()));
         }
         Ok(Turn { busy: Arc::clone(&self.busy), name: name.clone() })
+    }
+}
+
+fn check(archive: &Archive, spool: &Spool) -> Result<(), ArchiveError> {
+    let bad = |why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format));
+    (archive.check)(spool.ends()).map_err(bad)
+}
+
+fn imported(archive: &Archive, spool: &Spool) -> Imported {
+    let (bytes, sha256) = spool.summary();
+    Imported { format: archive.format, bytes, sha256 }
+}
+
+/// Laying out touches nothing.
+fn before_swap(error: ArchiveError) -> ArchiveError {
+    match error {
+        ArchiveError::Failed(why) => ArchiveError::Bad(why),
+        error => error,
     }
 }
 

@@ -59,6 +59,17 @@ pub(super) async fn feed(program: Program, prefix: &str, spool: &Spool) -> Resul
     ended(&end, &said).await
 }
 
+/// Waits until a program has ended well that neither reads nor tells anything.
+pub(super) async fn drained(program: Program) -> Result<(), ArchiveError> {
+    let Program { mut output, input, end } = program;
+    drop(input);
+    let mut said = Said::default();
+    while let Some(Ok(part)) = output.next().await {
+        said.add(&part.into_bytes());
+    }
+    ended(&end, &said).await
+}
+
 pub(super) async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
     match end.exit_code().await {
         Some(0) => Ok(()),

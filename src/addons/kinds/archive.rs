@@ -16,10 +16,23 @@ pub struct Archive {
     /// Whether an import that fails leaves the data as they were. Otherwise they are written out before and read in
     /// again after.
     pub atomic: bool,
+    /// Where the program only lays the data out: what makes them the engine's. `None`: they are when it has ended.
+    pub swap: Option<Swap>,
     /// The environment variable in which both take the password.
     pub password_variable: &'static str,
     /// Whether a file is a whole archive of this kind.
     pub check: fn(Ends<'_>) -> Result<(), &'static str>,
+}
+
+/// How data that have been laid out become those of an engine: by a start. Each can be repeated.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// Puts them in the place of the present ones, and ends the engine.
+    pub swap: Vec<String>,
+    /// Puts those before back. Run beside the engine, which does not come up, in the directory of its volume.
+    pub undo: Vec<String>,
+    /// Removes those before.
+    pub forget: Vec<String>,
 }
 
 impl Archive {

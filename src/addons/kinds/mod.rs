@@ -15,6 +15,7 @@ mod postgres;
 mod postgres_upgrade;
 mod rabbitmq;
 mod redis;
+mod redis_archive;
 pub mod upgrade;
 
 use std::fmt::Write;
@@ -24,7 +25,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use self::accounts::{Accounts, SUPERUSER, Script, Superuser};
-pub use self::archive::{Archive, Ends};
+pub use self::archive::{Archive, Ends, Swap};
 use super::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;

@@ -171,6 +171,7 @@ impl Kind for Mysql {
             import_prefix: format!("DROP DATABASE `{name}`; CREATE DATABASE `{name}`; USE `{name}`;\n"),
             // Changes of tables are no part of a transaction.
             atomic: false,
+            swap: None,
             password_variable: "MYSQL_PWD",
             check: is_whole_dump,
         })

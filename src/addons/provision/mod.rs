@@ -10,6 +10,7 @@ mod logins;
 mod networks;
 mod observe;
 mod orphans;
+mod beside;
 mod spec;
 mod upgrade;
 
@@ -219,7 +220,7 @@ impl Provisioner {
     }
 
     /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.
-    pub(super) async fn last_log_line(&self, container: &str) -> String {
+    pub(in crate::addons) async fn last_log_line(&self, container: &str) -> String {
         let Ok(docker) = self.docker().await else { return String::new() };
         let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail("1").build();
         let mut lines = std::pin::pin!(docker.logs(container, Some(options)));

@@ -49,6 +49,11 @@ impl Accounts for RedisAccounts {
         vec![self.commands(format!("ACL DELUSER {login}\n"), |said| said.parse::<u64>().is_ok())]
     }
 
+    /// It is only about which data there are: nothing of them belongs to a user.
+    fn acting_as(&self, _addon: &Name) -> Option<Vec<String>> {
+        Some(vec![])
+    }
+
     fn users_text(
         &self,
         _addon: &Name,

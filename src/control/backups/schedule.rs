@@ -1,0 +1,163 @@
+//! Backups that nobody asks for, what an ended Pierhead was at, and backups that are found at a target.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Asked, BackupError, Backups, kind, work};
+use crate::addons::backups::{Backup, State, due_at, is_overdue};
+use crate::addons::lifecycle;
+use crate::addons::store::StoreError;
+use crate::addons::{Addon, now_ms};
+use crate::dialect::Name;
+
+impl Backups {
+    /// Says of what an earlier Pierhead was at that it has failed, and removes what it has left. The addons that were made for
+    /// it are gone as soon as the reconciler comes by.
+    pub fn resume_all(self: &Arc<Self>) -> Result<(), StoreError> {
+        for name in self.store.provisional()? {
+            tracing::warn!(addon = %name, "it was made for something that was cut off: it goes again");
+            if let Err(error) = self.store.want_destroyed(&name, true) {
+                tracing::error!(addon = %name, %error, "it stays");
+            }
+        }
+        let mut left = vec![];
+        for backup in self.store.backups(None)? {
+            if backup.state.is_under_way() {
+                let addon = self.store.addon(&backup.addon)?;
+                self.fail(&backup, addon.as_ref(), format!("pierhead ended while it was {}", backup.state.as_str()))?;
+                left.push(backup);
+            } else if backup.state == State::Removing {
+                left.push(backup);
+            }
+        }
+        let backups = Arc::clone(self);
+        tokio::spawn(async move {
+            for backup in left {
+                if let Err(error) = backups.clean(&backup).await {
+                    tracing::warn!(backup = backup.id, %error, "what was written is left at the target");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn clean(&self, backup: &Backup) -> Result<(), BackupError> {
+        let (target, _) = self.target(backup.target.as_str())?;
+        match backup.state {
+            State::Removing => self.remove(backup, &target).await,
+            _ => work::remove_objects(backup, &target).await.map_err(|error| self.of(backup, error)),
+        }
+    }
+
+    /// Backs addons up whenever that is due, one after the other, for ever.
+    pub async fn run(self: Arc<Self>) {
+        let Some(every_ms) = self.every_ms() else { return };
+        let pause = Duration::from_millis((every_ms / 4).clamp(1000, 30_000) as u64);
+        loop {
+            match self.due(every_ms) {
+                Ok(due) => {
+                    for addon in due {
+                        self.back_up_as_scheduled(&addon).await;
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the store cannot be read"),
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn back_up_as_scheduled(self: &Arc<Self>, addon: &Addon) {
+        match self.begin(addon, &Asked { scheduled: true, ..Asked::default() }) {
+            Ok(_) => {
+                while self.progress(&addon.name).is_some() {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+            // Somebody is at it.
+            Err(BackupError::Busy(..)) => {}
+            Err(error) => {
+                // Doctor says so too, as soon as it is overdue.
+                tracing::error!(addon = %addon.name, %error, "a backup cannot be begun");
+                self.failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+        }
+    }
+
+    fn due(&self, every_ms: i64) -> Result<Vec<Addon>, StoreError> {
+        let mut due = vec![];
+        for addon in self.scheduled()? {
+            let rows = self.store.backups(Some(&addon.name))?;
+            if addon.life.state == lifecycle::State::Ready
+                && due_at(&rows, addon.created_at, every_ms) <= now_ms()
+            {
+                due.push(addon);
+            }
+        }
+        Ok(due)
+    }
+
+    /// The addons that the schedule is for: those that can be backed up, and are there for their own sake.
+    fn scheduled(&self) -> Result<Vec<Addon>, StoreError> {
+        let provisional = self.store.provisional()?;
+        let mut addons = self.store.addons()?;
+        addons.retain(|addon| {
+            let can_be = kind(addon.kind.as_str()).is_ok_and(|kind| kind.archive(&addon.name).is_some());
+            can_be && !provisional.contains(&addon.name)
+        });
+        Ok(addons)
+    }
+
+    fn every_ms(&self) -> Option<i64> {
+        self.config.backup.every.map(|every| i64::try_from(every.get().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// What somebody should know: backups that are overdue, and those whose latest try has failed. An addon a line.
+    pub fn troubles(&self) -> Result<Vec<String>, StoreError> {
+        let mut troubles = vec![];
+        let scheduled = self.scheduled()?;
+        for addon in self.store.addons()? {
+            let rows = self.store.backups(Some(&addon.name))?;
+            let latest = rows.iter().rev().find(|row| row.started_at >= addon.created_at);
+            if let Some(Backup { state: State::Failed, reason, .. }) = latest {
+                let reason = reason.as_deref().unwrap_or("no reason is known");
+                troubles.push(format!("{}: the latest backup failed: {reason}", addon.name));
+            } else if let Some(every_ms) = self.every_ms()
+                && scheduled.contains(&addon)
+                && is_overdue(&rows, addon.created_at, every_ms, now_ms())
+            {
+                troubles.push(format!("{}: its scheduled backup is overdue", addon.name));
+            }
+        }
+        Ok(troubles)
+    }
+
+    /// Takes on the good backups at a target that no row knows, as after the loss of `data_dir`.
+    pub async fn adopt(&self, word: &str) -> Result<Vec<Backup>, BackupError> {
+        let (target, name): (_, Name) = self.target(word)?;
+        let found = target.manifests().await.map_err(|error| BackupError::Target(word.to_owned(), error))?;
+        let mut taken = vec![];
+        for manifest in found {
+            if self.store.backup(&manifest.id)?.is_none() {
+                let backup = manifest.into_backup(&name);
+                self.store.add_backup(&backup)?;
+                taken.push(backup);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Removes a backup that somebody does not want any more.
+    pub async fn forget(&self, id: &str) -> Result<(), BackupError> {
+        let backup = self.store.backup(id)?.ok_or_else(|| BackupError::NoBackup(id.to_owned()))?;
+        if backup.state.is_under_way() {
+            return Err(BackupError::Busy(backup.addon, "backup"));
+        }
+        let (target, _) = self.target(backup.target.as_str())?;
+        self.store.change_backup(id, |row| row.state = State::Removing)?;
+        self.remove(&backup, &target).await
+    }
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);

@@ -179,7 +179,15 @@ fn what_does_not_come_up_is_changed_back() {
     let sum = stage.sum("other");
     let (big, file) = (stage.name("big"), stage.file("big.rdb"));
     let label = stage.pierhead.label().unwrap();
-    docker(&["run", "-d", "--name", &big, "--label", label.trim_start_matches("label="), &control::redis_image()]);
+    docker(&[
+        "run",
+        "-d",
+        "--name",
+        &big,
+        "--label",
+        label.trim_start_matches("label="),
+        &control::redis_image(),
+    ]);
     let fill = "for i = 1, 40 do redis.call('setrange', i, 10000000, 'x') end return 1";
     control::wait_for("a server", Duration::from_secs(30), || {
         control::try_docker(&["exec", &big, "redis-cli", "EVAL", fill, "0"]).is_ok_and(|said| said == "1")

@@ -140,6 +140,11 @@ async fn checked(answer: Response<Incoming>) -> Result<Response<Incoming>, Failu
     Err(Failure::refused(status.as_u16(), error))
 }
 
+/// A body that is there as a whole.
+pub fn whole(body: Vec<u8>) -> Upload {
+    futures_util::StreamExt::boxed(futures_util::stream::iter([Ok(Frame::data(Bytes::from(body)))]))
+}
+
 fn broken(error: &dyn std::error::Error) -> Failure {
     Failure::failed(format!("the answer of pierhead cannot be understood: {error}"))
 }

@@ -5,15 +5,23 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::backups::Counts;
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
+use crate::addons::backups::{Backup, State as BackupState};
 use crate::addons::lifecycle::State;
 use crate::dialect::{By, Reason};
 use crate::docker::Counters;
 use crate::routes::{Direction, Lane, Table, Usage};
 
 /// The whole page.
-pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Addon]) -> String {
+pub fn page(
+    edge: &dyn EdgeStatus,
+    table: &Table,
+    watch: &Counters,
+    addons: &[Addon],
+    backups: &BackupsSeen<'_>,
+) -> String {
     let mut page = Page::default();
     let cores = edge.cores();
     by_protocol(&mut page, &cores);
@@ -22,6 +30,7 @@ pub fn page(edge: &dyn EdgeStatus, table: &Table, watch: &Counters, addons: &[Ad
     by_login(&mut page, table);
     of_docker(&mut page, watch);
     of_host(&mut page, edge, table, addons);
+    of_backups(&mut page, addons, backups);
     page.0
 }
 
@@ -152,6 +161,41 @@ fn of_host(page: &mut Page, edge: &dyn EdgeStatus, table: &Table, addons: &[Addo
     }
 }
 
+/// Backups, as the page tells of them.
+#[derive(Default)]
+pub struct BackupsSeen<'a> {
+    /// How many there have been.
+    pub counts: Counts,
+    /// Their rows.
+    pub rows: &'a [Backup],
+}
+
+fn of_backups(page: &mut Page, addons: &[Addon], backups: &BackupsSeen<'_>) {
+    let Counts { good, failed, under_way } = backups.counts;
+    page.head(
+        "pierhead_backups_good_total",
+        "counter",
+        "Backups that were restored into a scratch addon and stored.",
+    );
+    page.sample(&[], good);
+    page.head("pierhead_backups_failed_total", "counter", "Backups that failed.");
+    page.sample(&[], failed);
+    page.head("pierhead_backups_under_way", "gauge", "Backups, restores and clones that go on.");
+    page.sample(&[], under_way);
+    page.head(
+        "pierhead_backup_last_success_timestamp_seconds",
+        "gauge",
+        "When the latest good backup was begun.",
+    );
+    for addon in addons.iter().take(ADDONS_MAX) {
+        let good =
+            backups.rows.iter().filter(|row| row.addon == addon.name && row.state == BackupState::Good);
+        if let Some(at) = good.map(|row| row.started_at).max() {
+            page.sample(&[("addon", addon.name.as_str())], at.unsigned_abs() / 1000);
+        }
+    }
+}
+
 /// A page being written: one family after the other.
 #[derive(Default)]
 struct Page(String, &'static str);
@@ -246,7 +290,7 @@ mod tests {
             "".into(),
             0,
         ))]);
-        let page = page(&Edge, &table, &Counters::default(), &[]);
+        let page = page(&Edge, &table, &Counters::default(), &[], &BackupsSeen::default());
         for line in [
             "pierhead_connections_accepted_total{protocol=\"postgres\",cpu=\"3\"} 9",
             "pierhead_routed_total{protocol=\"postgres\",method=\"sni\",cpu=\"3\"} 1",

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod api;
+mod backups;
 mod credentials;
 mod docker_events;
 pub mod doctor;
@@ -38,6 +39,7 @@ use crate::docker::{DockerError, Endpoint, RouteBook, Watch};
 use crate::routes::Table;
 use crate::sys::NetNamespace;
 use api::Api;
+use backups::Backups;
 use credentials::Credentials;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
@@ -162,6 +164,7 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
     tokio::spawn(Arc::clone(&api.credentials).run());
+    tokio::spawn(Arc::clone(&api.backups).run());
     tokio::spawn(async move { watch.run().await });
     let router = api::router(api);
     if let Some(remote) = remote {
@@ -214,6 +217,13 @@ fn build(parts: Parts) -> io::Result<Built> {
     ));
     upgrader.resume_all().map_err(io::Error::other)?;
     archives.resume_all().map_err(io::Error::other)?;
+    let backups = Arc::new(Backups::new(
+        Arc::clone(&store),
+        Arc::clone(&reconciler),
+        Arc::clone(&archives),
+        Arc::clone(&config),
+    ));
+    backups.resume_all().map_err(io::Error::other)?;
     let started_at = jiff::Timestamp::now();
     let api = Arc::new(Api {
         config,
@@ -221,6 +231,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         reconciler,
         provisioner,
         archives,
+        backups,
         upgrader,
         credentials,
         engine,

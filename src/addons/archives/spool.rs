@@ -110,7 +110,8 @@ impl Spool {
                 let mut file = File::open(&path).await?;
                 loop {
                     let mut chunk = BytesMut::with_capacity(CHUNK_LEN);
-                    if file.read_buf(&mut chunk).await? == 0 || sender.send(Ok(chunk.freeze())).await.is_err() {
+                    if file.read_buf(&mut chunk).await? == 0 || sender.send(Ok(chunk.freeze())).await.is_err()
+                    {
                         return Ok(());
                     }
                 }

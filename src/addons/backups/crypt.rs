@@ -27,8 +27,8 @@ pub fn decrypt(path: PathBuf, identity_file: PathBuf) -> mpsc::Receiver<io::Resu
         let text = std::fs::read(&identity_file).map_err(cannot)?;
         let identities = age::IdentityFile::from_buffer(&text[..]).map_err(cannot)?;
         let identities = identities.into_identities().map_err(|error| cannot(io::Error::other(error)))?;
-        let decryptor = age::Decryptor::new_buffered(io::BufReader::new(File::open(path)?))
-            .map_err(io::Error::other)?;
+        let decryptor =
+            age::Decryptor::new_buffered(io::BufReader::new(File::open(path)?)).map_err(io::Error::other)?;
         let identities = identities.iter().map(|identity| &**identity as &dyn age::Identity);
         let mut from = decryptor.decrypt(identities).map_err(io::Error::other)?;
         let mut buffer = vec![0; CHUNK_LEN];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
@@ -41,6 +42,33 @@ pub struct Stored {
     pub bytes: u64,
     /// Its SHA-256, as hexadecimal digits.
     pub sha256: String,
+}
+
+/// An object that is being read.
+pub struct Reading {
+    chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl Reading {
+    /// The next chunk; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, TargetError> {
+        let Some(chunk) = self.chunks.next().await.transpose()? else { return Ok(None) };
+        self.hash.update(&chunk);
+        self.bytes += chunk.len() as u64;
+        Ok(Some(chunk))
+    }
+
+    /// What has been read so far.
+    pub fn so_far(&self) -> Stored {
+        Stored { bytes: self.bytes, sha256: hex(&self.hash.clone().finalize()) }
+    }
+
+    /// How many bytes that are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 /// A target that can be used.
@@ -79,7 +107,8 @@ impl Target {
         written: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Stored, TargetError> {
         let path = self.prepared(path)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(&path).await?, PART_LEN);
+        let mut upload =
+            WriteMultipart::new_with_chunk_size(self.store.put_multipart(&path).await?, PART_LEN);
         let (mut bytes, mut hash) = (0, Sha256::new());
         let sent = async {
             while let Some(chunk) = chunks.recv().await {
@@ -108,22 +137,11 @@ impl Target {
         Ok(())
     }
 
-    /// Reads an object, chunk by chunk, into `to`, which is told how many bytes that were so far.
-    pub async fn read(
-        &self,
-        path: &str,
-        mut to: impl AsyncFnMut(Bytes, u64) -> std::io::Result<()>,
-    ) -> Result<Stored, TargetError> {
+    /// Begins to read an object.
+    pub async fn read(&self, path: &str) -> Result<Reading, TargetError> {
         self.is_there()?;
-        let mut chunks = self.store.get(&Path::from(path)).await?.into_stream();
-        let (mut bytes, mut hash) = (0, Sha256::new());
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
-            hash.update(&chunk);
-            bytes += chunk.len() as u64;
-            to(chunk, bytes).await.map_err(TargetError::Source)?;
-        }
-        Ok(Stored { bytes, sha256: hex(&hash.finalize()) })
+        let chunks = self.store.get(&Path::from(path)).await?.into_stream();
+        Ok(Reading { chunks, bytes: 0, hash: Sha256::new() })
     }
 
     /// Removes an object, and what writing it has left if it was cut off. None may be there.
@@ -154,7 +172,9 @@ impl Target {
     /// The object store makes directories that are missing, also where a disk was mounted a moment ago.
     fn is_there(&self) -> Result<(), TargetError> {
         match &self.directory {
-            Some(path) if !path.is_dir() => Err(unusable(path, "the directory is gone; is its disk mounted?")),
+            Some(path) if !path.is_dir() => {
+                Err(unusable(path, "the directory is gone; is its disk mounted?"))
+            }
             _ => Ok(()),
         }
     }
@@ -208,6 +228,8 @@ fn bucket_store(
         })?;
         builder = builder.with_config(known, value);
     }
+    // The HTTP client takes the process' own; only the first one that is set counts.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let retry = RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT, ..Default::default() };
     Ok(builder.with_retry(retry).build()?)
 }

@@ -3,6 +3,7 @@
 //! Every action can be repeated: what is there already and ours is left as it is. What is there and somebody
 //! else's is never touched.
 
+mod beside;
 mod containers;
 mod engine;
 mod exec;
@@ -10,7 +11,6 @@ mod logins;
 mod networks;
 mod observe;
 mod orphans;
-mod beside;
 mod spec;
 mod upgrade;
 

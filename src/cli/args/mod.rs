@@ -16,7 +16,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::bindings::BindingVerb;
-pub use self::data::DataVerb;
+pub use self::data::{BackupsArgs, DataVerb};
 pub use self::globals::Globals;
 pub use self::tokens::{Role as TokenRole, TokenVerb};
 pub use self::upgrade::{UpgradeArgs, UpgradeVerb};

@@ -233,7 +233,7 @@ impl Api {
     }
 
     /// Fails if Docker has something of this name already.
-    async fn check_free(&self, name: &Name) -> Result<(), ApiError> {
+    pub(super) async fn check_free(&self, name: &Name) -> Result<(), ApiError> {
         match self.provisioner.in_the_way(name).await {
             Ok(None) => Ok(()),
             Ok(Some(what)) => {
@@ -312,7 +312,10 @@ impl Api {
             settled: life.is_settled(),
             step: life.state.step().map(|step| step.as_str().to_owned()),
             reason: life.reason.clone(),
-            progress: if life.is_settled() { None } else { self.reconciler.progress(&addon.name) },
+            progress: match life.is_settled() {
+                true => self.backups.progress(&addon.name),
+                false => self.reconciler.progress(&addon.name),
+            },
             container: addon.container_id.clone(),
             archive: kinds::find(addon.kind.as_str())
                 .and_then(|kind| kind.archive(&addon.name))

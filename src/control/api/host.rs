@@ -123,7 +123,9 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
 /// The page for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
-    let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?);
+    let counts = api.backups.counts();
+    let backups = metrics::BackupsSeen { counts, rows: &api.store.backups(None)? };
+    let page = metrics::page(&*api.edge, &api.table, api.watch.counters(), &api.store.addons()?, &backups);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }
 

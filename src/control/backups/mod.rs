@@ -196,7 +196,8 @@ impl Drop for Job {
 }
 
 fn kind(word: &str) -> Result<&'static dyn Kind, BackupError> {
-    kinds::find(word).ok_or_else(|| BackupError::Failed(format!("this pierhead does not know the kind {word}")))
+    kinds::find(word)
+        .ok_or_else(|| BackupError::Failed(format!("this pierhead does not know the kind {word}")))
 }
 
 /// Several backups may be begun in one second, and several Pierheads may share a target.

@@ -44,8 +44,15 @@ impl Backups {
         let job = self.job(name, "restore")?;
         let kind = kind(backup.kind.as_str())?;
         let spool = self.fetch(backup, &job).await?;
-        self.fill_new(name, kind, (&backup.plan, &backup.image), spool, &job, &format!("restore of {}", backup.id))
-            .await
+        self.fill_new(
+            name,
+            kind,
+            (&backup.plan, &backup.image),
+            spool,
+            &job,
+            &format!("restore of {}", backup.id),
+        )
+        .await
     }
 
     /// Makes a new addon with the data of another. There is none if that fails.
@@ -54,8 +61,15 @@ impl Backups {
         let kind = kind(addon.kind.as_str())?;
         job.step("exporting", 0);
         let spool = Arc::new(self.archives.spooled(addon, kind, &|bytes| job.done(bytes)).await?);
-        self.fill_new(new, kind, (&addon.plan, &addon.image), spool, &job, &format!("clone of {}", addon.name))
-            .await
+        self.fill_new(
+            new,
+            kind,
+            (&addon.plan, &addon.image),
+            spool,
+            &job,
+            &format!("clone of {}", addon.name),
+        )
+        .await
     }
 
     async fn fill_new(
@@ -105,15 +119,17 @@ impl Backups {
         };
         job.step("reading from the target", backup.stored_bytes);
         let mut spool = self.archives.empty()?;
-        let read = target.read(&backup.archive_path(), async |chunk, bytes| {
-            job.done(bytes);
-            spool.add(&chunk).await
-        });
-        let stored = read.await.map_err(|error| self.of(backup, error))?;
+        let failed = |error: std::io::Error| BackupError::Archive(error.into());
+        let of = |error| self.of(backup, error);
+        let mut reading = target.read(&backup.archive_path()).await.map_err(of)?;
+        while let Some(chunk) = reading.next().await.map_err(of)? {
+            spool.add(&chunk).await.map_err(failed)?;
+            job.done(reading.bytes());
+        }
+        let stored = reading.so_far();
         if stored.bytes != backup.stored_bytes || stored.sha256 != backup.stored_sha256 {
             return Err(damaged(&stored));
         }
-        let failed = |error: std::io::Error| BackupError::Archive(error.into());
         spool.flush().await.map_err(failed)?;
         if backup.encrypted {
             job.step("decrypting", backup.bytes);
@@ -128,7 +144,10 @@ impl Backups {
 
     async fn decrypted(&self, backup: &Backup, spool: Spool, job: &Job) -> Result<Spool, BackupError> {
         let identity = self.config.backup.identity.clone().ok_or_else(|| {
-            BackupError::Damaged(format!("{} is encrypted: set identity in [backup] of the configuration", backup.id))
+            BackupError::Damaged(format!(
+                "{} is encrypted: set identity in [backup] of the configuration",
+                backup.id
+            ))
         })?;
         let mut plain = self.archives.empty()?;
         let mut chunks = decrypt(spool.path().to_owned(), identity);
@@ -178,7 +197,8 @@ impl Backups {
     pub(super) fn scratch_name(&self) -> Result<Name, BackupError> {
         let mut random = [0; 4];
         getrandom::fill(&mut random).map_err(|error| BackupError::Failed(error.to_string()))?;
-        Name::parse(&format!("verify-{}", hex(&random))).map_err(|error| BackupError::Failed(error.to_string()))
+        Name::parse(&format!("verify-{}", hex(&random)))
+            .map_err(|error| BackupError::Failed(error.to_string()))
     }
 
     /// Waits until an addon is ready.

@@ -24,7 +24,11 @@ impl Backups {
         for backup in self.store.backups(None)? {
             if backup.state.is_under_way() {
                 let addon = self.store.addon(&backup.addon)?;
-                self.fail(&backup, addon.as_ref(), format!("pierhead ended while it was {}", backup.state.as_str()))?;
+                self.fail(
+                    &backup,
+                    addon.as_ref(),
+                    format!("pierhead ended while it was {}", backup.state.as_str()),
+                )?;
                 left.push(backup);
             } else if backup.state == State::Removing {
                 left.push(backup);

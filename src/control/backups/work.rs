@@ -80,11 +80,11 @@ impl Backups {
         };
         let written = target.write(&path, chunks, &|bytes| job.done(bytes)).await?;
         job.step("reading it back", written.bytes);
-        let back = target.read(&path, async |_, bytes| {
-            job.done(bytes);
-            Ok(())
-        });
-        let back = back.await?;
+        let mut reading = target.read(&path).await?;
+        while reading.next().await?.is_some() {
+            job.done(reading.bytes());
+        }
+        let back = reading.so_far();
         if back != written {
             let Stored { bytes, sha256 } = back;
             return Err(TargetError::Unusable(format!(

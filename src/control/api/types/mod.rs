@@ -1,12 +1,14 @@
 //! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
 
 mod apps;
+mod backups;
 mod bindings;
 mod history;
 mod tokens;
 mod upgrades;
 
 pub use apps::*;
+pub use backups::*;
 pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};

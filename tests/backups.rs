@@ -30,7 +30,7 @@ fn there_and_back(stage: &Stage) {
 
     // Somebody writes meanwhile, over a connection that stays open.
     let mut writing = stage.pierhead.command(&["connect", &one, "--"]);
-    let mut writing = writing.args(stage.kind.write).stdout(Stdio::null()).spawn().unwrap();
+    let mut writing = writing.args((stage.kind.write)()).stdout(Stdio::null()).spawn().unwrap();
     let backup = stage.pierhead.json(&["backup", &one]);
     assert_eq!((backup["state"].as_str(), backup["settled"].as_bool()), (Some("good"), Some(true)));
     assert!(writing.wait().unwrap().success());

@@ -193,6 +193,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         Arc::clone(&store),
         login_address,
     ));
+    provisioner.refresh_secrets();
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
     let placeholders = Arc::new(Placeholders::new(Arc::clone(&book), Arc::clone(&store)));
     placeholders.set_all().map_err(io::Error::other)?;

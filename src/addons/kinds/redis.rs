@@ -178,7 +178,7 @@ mod tests {
         let hash = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
         assert_eq!(
             secret,
-            format!("user default reset\nuser blog on #{hash} ~* &* +@all -@admin +config|get\n")
+            format!("user default reset ~* &* +@all\nuser blog on #{hash} ~* &* +@all -@admin +config|get\n")
         );
     }
 }

@@ -17,6 +17,7 @@ use super::reconciler::Reconciler;
 use crate::addons::archives::Archives;
 use crate::addons::backups::{Backup, State, Target};
 use crate::addons::kinds::{self, Kind};
+use crate::addons::lifecycle;
 use crate::addons::store::{Store, StoreError, operation};
 use crate::addons::{Addon, hex, now_ms};
 use crate::config::Config;
@@ -71,23 +72,36 @@ impl Backups {
 
     /// Begins a backup of an addon. What can be seen to be wrong is, before anything is written.
     pub fn begin(self: &Arc<Self>, addon: &Addon, asked: &Asked) -> Result<Backup, BackupError> {
+        let backup = self.row(addon, asked)?;
+        if addon.container_id.is_none() || addon.life.state != lifecycle::State::Ready {
+            return Err(BackupError::NotReady(addon.name.clone(), addon.life.state.as_str().to_owned()));
+        }
+        let target = self.target(backup.target.as_str())?;
+        let job = self.job(&addon.name, "backup")?;
+        self.store.add_backup(&backup)?;
+        self.note(addon, format!("backup {} to {} begun", backup.id, backup.target));
+        let keep = asked.keep.unwrap_or(self.config.backup.keep);
+        let work = Arc::clone(self).work(backup.clone(), addon.clone(), target, job, keep);
+        tokio::spawn(operation::carried(work));
+        Ok(backup)
+    }
+
+    /// The row of a backup that is about to begin.
+    fn row(&self, addon: &Addon, asked: &Asked) -> Result<Backup, BackupError> {
         let kind = kind(addon.kind.as_str())?;
         let archive = kind.archive(&addon.name);
         let archive = archive.ok_or_else(|| BackupError::NotSupported(kind.name()))?;
-        if addon.container_id.is_none() || addon.life.state != crate::addons::lifecycle::State::Ready {
-            return Err(BackupError::NotReady(addon.name.clone(), addon.life.state.as_str().to_owned()));
-        }
-        let word = asked.target.as_deref().unwrap_or(self.config.backup.to.as_str());
-        let (target, name) = self.target(word)?;
-        let job = self.job(&addon.name, "backup")?;
-        let encrypted = !self.config.backup.recipients.is_empty();
-        let backup = Backup {
+        let config = &self.config.backup;
+        let word = asked.target.as_deref().unwrap_or(config.to.as_str());
+        let target = config.place(word, &self.config.data_dir).and_then(|_| Name::parse(word).ok());
+        let encrypted = !config.recipients.is_empty();
+        Ok(Backup {
             id: new_id(&addon.name)?,
             addon: addon.name.clone(),
             kind: addon.kind.clone(),
             plan: addon.plan.clone(),
             image: addon.image.clone(),
-            target: name,
+            target: target.ok_or_else(|| BackupError::NoTarget(word.to_owned(), config.target_names()))?,
             state: State::Writing,
             reason: None,
             extension: format!("{}{}", archive.extension, if encrypted { ".age" } else { "" }),
@@ -99,13 +113,7 @@ impl Backups {
             scheduled: asked.scheduled,
             started_at: now_ms(),
             finished_at: None,
-        };
-        self.store.add_backup(&backup)?;
-        self.note(addon, format!("backup {} to {} begun", backup.id, backup.target));
-        let keep = asked.keep.unwrap_or(self.config.backup.keep);
-        let work = Arc::clone(self).work(backup.clone(), addon.clone(), target, job, keep);
-        tokio::spawn(operation::carried(work));
-        Ok(backup)
+        })
     }
 
     /// How far what goes on with an addon is.
@@ -120,13 +128,11 @@ impl Backups {
     }
 
     /// The target of that name.
-    fn target(&self, word: &str) -> Result<(Target, Name), BackupError> {
+    fn target(&self, word: &str) -> Result<Target, BackupError> {
         let config = &self.config.backup;
-        let found = config.place(word, &self.config.data_dir).zip(Name::parse(word).ok());
-        let none = || BackupError::NoTarget(word.to_owned(), config.target_names());
-        let (place, name) = found.ok_or_else(none)?;
-        let target = Target::open(&place).map_err(|error| BackupError::Target(word.to_owned(), error))?;
-        Ok((target, name))
+        let place = config.place(word, &self.config.data_dir);
+        let place = place.ok_or_else(|| BackupError::NoTarget(word.to_owned(), config.target_names()))?;
+        Target::open(&place).map_err(|error| BackupError::Target(word.to_owned(), error))
     }
 
     /// Begins something with an addon, unless something goes on with it.

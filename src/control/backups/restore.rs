@@ -110,7 +110,7 @@ impl Backups {
 
     /// What is at the target, decrypted, and found to be what was backed up.
     async fn fetch(&self, backup: &Backup, job: &Job) -> Result<Arc<Spool>, BackupError> {
-        let (target, _) = self.target(backup.target.as_str())?;
+        let target = self.target(backup.target.as_str())?;
         let damaged = |stored: &Stored| {
             BackupError::Damaged(format!(
                 "{} is not what was backed up: {} bytes, SHA-256 {}",

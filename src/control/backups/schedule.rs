@@ -46,7 +46,7 @@ impl Backups {
     }
 
     async fn clean(&self, backup: &Backup) -> Result<(), BackupError> {
-        let (target, _) = self.target(backup.target.as_str())?;
+        let target = self.target(backup.target.as_str())?;
         match backup.state {
             State::Removing => self.remove(backup, &target).await,
             _ => work::remove_objects(backup, &target).await.map_err(|error| self.of(backup, error)),
@@ -71,7 +71,8 @@ impl Backups {
     }
 
     async fn back_up_as_scheduled(self: &Arc<Self>, addon: &Addon) {
-        match self.begin(addon, &Asked { scheduled: true, ..Asked::default() }) {
+        let asked = Asked { scheduled: true, ..Asked::default() };
+        match self.begin(addon, &asked) {
             Ok(_) => {
                 while self.progress(&addon.name).is_some() {
                     tokio::time::sleep(LOOK_AGAIN).await;
@@ -80,12 +81,18 @@ impl Backups {
             // Somebody is at it.
             Err(BackupError::Busy(..)) => {}
             Err(error) => {
-                // Doctor says so too, as soon as it is overdue.
-                tracing::error!(addon = %addon.name, %error, "a backup cannot be begun");
-                self.failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                tokio::time::sleep(REFUSED_PAUSE).await;
+                if let Err(second) = self.refuse(addon, &asked, &error.to_string()) {
+                    tracing::error!(addon = %addon.name, %error, %second, "a backup cannot be begun");
+                }
             }
         }
+    }
+
+    /// Nobody waits for an answer: that it could not be begun is told as if it had been.
+    fn refuse(&self, addon: &Addon, asked: &Asked, why: &str) -> Result<(), BackupError> {
+        let backup = self.row(addon, asked)?;
+        self.store.add_backup(&backup)?;
+        Ok(self.fail(&backup, Some(addon), why.to_owned())?)
     }
 
     fn due(&self, every_ms: i64) -> Result<Vec<Addon>, StoreError> {
@@ -138,7 +145,8 @@ impl Backups {
 
     /// Takes on the good backups at a target that no row knows, as after the loss of `data_dir`.
     pub async fn adopt(&self, word: &str) -> Result<Vec<Backup>, BackupError> {
-        let (target, name): (_, Name) = self.target(word)?;
+        let target = self.target(word)?;
+        let name = Name::parse(word).map_err(|error| BackupError::Failed(error.to_string()))?;
         let found = target.manifests().await.map_err(|error| BackupError::Target(word.to_owned(), error))?;
         let mut taken = vec![];
         for manifest in found {
@@ -157,11 +165,10 @@ impl Backups {
         if backup.state.is_under_way() {
             return Err(BackupError::Busy(backup.addon, "backup"));
         }
-        let (target, _) = self.target(backup.target.as_str())?;
+        let target = self.target(backup.target.as_str())?;
         self.store.change_backup(id, |row| row.state = State::Removing)?;
         self.remove(&backup, &target).await
     }
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);

@@ -2,13 +2,14 @@
 //!
 //! No label ever holds anything that a client chose; names in labels are those of routes.
 
+mod backups;
+
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::backups::Counts;
+pub use self::backups::BackupsSeen;
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
-use crate::addons::backups::{Backup, State as BackupState};
 use crate::addons::lifecycle::State;
 use crate::dialect::{By, Reason};
 use crate::docker::Counters;
@@ -30,7 +31,7 @@ pub fn page(
     by_login(&mut page, table);
     of_docker(&mut page, watch);
     of_host(&mut page, edge, table, addons);
-    of_backups(&mut page, addons, backups);
+    backups::write(&mut page, addons, backups);
     page.0
 }
 
@@ -158,41 +159,6 @@ fn of_host(page: &mut Page, edge: &dyn EdgeStatus, table: &Table, addons: &[Addo
     for state in STATES {
         let count = addons.iter().filter(|addon| addon.life.state.as_str() == state).count();
         page.sample(&[("state", state)], count as u64);
-    }
-}
-
-/// Backups, as the page tells of them.
-#[derive(Default)]
-pub struct BackupsSeen<'a> {
-    /// How many there have been.
-    pub counts: Counts,
-    /// Their rows.
-    pub rows: &'a [Backup],
-}
-
-fn of_backups(page: &mut Page, addons: &[Addon], backups: &BackupsSeen<'_>) {
-    let Counts { good, failed, under_way } = backups.counts;
-    page.head(
-        "pierhead_backups_good_total",
-        "counter",
-        "Backups that were restored into a scratch addon and stored.",
-    );
-    page.sample(&[], good);
-    page.head("pierhead_backups_failed_total", "counter", "Backups that failed.");
-    page.sample(&[], failed);
-    page.head("pierhead_backups_under_way", "gauge", "Backups, restores and clones that go on.");
-    page.sample(&[], under_way);
-    page.head(
-        "pierhead_backup_last_success_timestamp_seconds",
-        "gauge",
-        "When the latest good backup was begun.",
-    );
-    for addon in addons.iter().take(ADDONS_MAX) {
-        let good =
-            backups.rows.iter().filter(|row| row.addon == addon.name && row.state == BackupState::Good);
-        if let Some(at) = good.map(|row| row.started_at).max() {
-            page.sample(&[("addon", addon.name.as_str())], at.unsigned_abs() / 1000);
-        }
     }
 }
 

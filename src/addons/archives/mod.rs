@@ -3,6 +3,7 @@
 //! A file to be imported is written to the disk first and looked at, so that what is cut off, or another engine's, changes
 //! nothing. An engine that cannot undo a failed import by itself has its data exported before, and imported again after.
 
+mod error;
 mod program;
 mod spool;
 mod swap;
@@ -16,14 +17,15 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
+pub use self::error::ArchiveError;
 use self::program::{feed, pump};
 pub use self::spool::Spool;
 pub use self::transfer::transfer;
 use super::Addon;
 use super::kinds::{Archive, Kind};
-use super::lifecycle::{Failure, State};
+use super::lifecycle::State;
 use super::provision::{Program, Provisioner};
-use super::store::{Store, StoreError};
+use super::store::Store;
 use crate::dialect::Name;
 
 /// Exports and imports, one at a time for each addon.
@@ -33,48 +35,6 @@ pub struct Archives {
     busy: Arc<Mutex<HashSet<Name>>>,
     /// The largest file that is imported, in bytes.
     import_max: u64,
-}
-
-/// Why data were not exported or imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The kind has no programs for it.
-    #[error("the data of the kind {0} cannot be exported or imported")]
-    NotSupported(&'static str),
-    /// Its engine is not running.
-    #[error("{0} is {1}: its engine has to run for that")]
-    NotReady(Name, String),
-    /// Another export or import of it is going on.
-    #[error("another export or import of {0} is going on")]
-    Busy(Name),
-    /// What was sent is no whole archive. Nothing was changed.
-    #[error("{0}; nothing was changed")]
-    Bad(String),
-    /// What was sent is larger than `control.import_max`. Nothing was changed.
-    #[error("the file has more than {0} bytes (control.import_max); nothing was changed")]
-    TooLarge(u64),
-    /// What was sent did not arrive whole. Nothing was changed.
-    #[error("the file broke off: {0}; nothing was changed")]
-    BrokeOff(String),
-    /// The engine's program failed.
-    #[error("{0}")]
-    Failed(String),
-    /// The disk under `data_dir` failed.
-    #[error("the copy in data_dir failed: {0}")]
-    Spool(#[from] io::Error),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Docker did not do what it was asked, or nobody knows whether it did.
-    #[error("Docker: {0}")]
-    Docker(String),
-}
-
-impl From<Failure> for ArchiveError {
-    fn from(failure: Failure) -> Self {
-        let (Failure::NotYet(reason) | Failure::Retry(reason) | Failure::Lasting(reason)) = failure;
-        ArchiveError::Docker(reason)
-    }
 }
 
 /// An export that has begun.
@@ -145,7 +105,7 @@ impl Archives {
         let mut spool = Spool::scratch(self.provisioner.data_dir())?;
         while let Some(chunk) = file.next().await {
             let chunk = chunk.map_err(|error| ArchiveError::BrokeOff(error.to_string()))?;
-            if spool.len() + chunk.len() as u64 > self.import_max {
+            if spool.size() + chunk.len() as u64 > self.import_max {
                 return Err(ArchiveError::TooLarge(self.import_max));
             }
             spool.add(&chunk).await?;
@@ -254,7 +214,7 @@ impl Archives {
         let spooled = async move {
             while let Some(Ok(chunk)) = chunks.recv().await {
                 spool.add(&chunk).await?;
-                written(spool.len());
+                written(spool.size());
             }
             spool.flush().await.map(|()| spool)
         };

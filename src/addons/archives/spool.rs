@@ -87,7 +87,7 @@ impl Spool {
     }
 
     /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.len
     }
 

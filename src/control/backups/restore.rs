@@ -156,7 +156,7 @@ impl Backups {
                 BackupError::Damaged(format!("{} cannot be decrypted: {error}", backup.id))
             })?;
             plain.add(&chunk).await.map_err(|error| BackupError::Archive(error.into()))?;
-            job.done(plain.len());
+            job.done(plain.size());
         }
         plain.flush().await.map_err(|error| BackupError::Archive(error.into()))?;
         Ok(plain)

@@ -72,7 +72,7 @@ impl Backups {
         job: &Job,
     ) -> Result<Stored, TargetError> {
         let path = backup.archive_path();
-        job.step("writing to the target", spool.len());
+        job.step("writing to the target", spool.size());
         let recipients: Vec<_> = self.config.backup.recipients.iter().map(|one| one.0.clone()).collect();
         let chunks = match backup.encrypted {
             true => encrypt(spool.path().to_owned(), recipients),

@@ -249,7 +249,7 @@ fn a_token_allows_what_its_role_says_and_no_more() {
 fn a_token_ends_and_its_file_does_not_tell_it() {
     let remote = Remote::start();
     let token = remote.token(&["short", "--role", "admin", "--expires", "1s"]);
-    wait_for("the token to end", Duration::from_secs(10), || {
+    wait_for("the token to end", Duration::from_secs(30), || {
         remote.run(&token, &["list"]).stderr.contains("expired")
     });
     let store = fs::read(remote.pierhead.dir.path().join("data/pierhead.db")).unwrap();

@@ -33,7 +33,7 @@ fn created_used_stopped_restarted_destroyed() {
 
     pierhead.sql(&name, "CREATE TABLE t AS SELECT 42 AS x");
     assert_eq!(pierhead.ok(&["stop", &name]).trim(), format!("{name} is stopped"));
-    wait_for("the route to be stopped", Duration::from_secs(2), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         pierhead.try_sql(&name, "SELECT 1").is_err_and(|error| error.contains("stopped"))
     });
     assert_eq!(inspect(&name)["State"]["Running"], false);
@@ -292,7 +292,7 @@ fn killed_at_every_step_of_create_restart_and_destroy() {
     wait_for("the addon to be gone", Duration::from_secs(30), || {
         pierhead.run(&["info", &name]).code == Some(3)
     });
-    wait_for("the network to be gone", Duration::from_secs(10), || pierhead.left_on_docker().is_empty());
+    wait_for("the network to be gone", Duration::from_secs(30), || pierhead.left_on_docker().is_empty());
     nothing_is_left(&pierhead, &name);
     assert!(Path::new(&pierhead.socket()).exists());
 }

@@ -185,7 +185,7 @@ fn mosquitto_keeps_what_it_was_told_to_retain() {
     addon.pierhead.ok(&["restart", &addon.name]);
     assert_eq!(hears(&["-t", "kept", "-C", "1", "-W", "10"]), "42\n");
     addon.kill_and_wait_until_it_is_back();
-    wait_for("a login", Duration::from_secs(10), || {
+    wait_for("a login", Duration::from_secs(30), || {
         let args = ["connect", &addon.name, "--", "-t", "kept", "-C", "1", "-W", "10"];
         addon.pierhead.run(&args).stdout == "42\n"
     });

@@ -41,7 +41,7 @@ fn created_used_stopped_restarted_destroyed() {
     assert_eq!(pierhead.ok(&["stop", &name]).trim(), format!("{name} is stopped"));
     let quick = format!("{url}&serverSelectionTimeoutMS=500");
     let stopped = format!("addon \"{name}\" is stopped, \"pierhead start {name}\" starts it");
-    wait_for("the route to be stopped", Duration::from_secs(10), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         mongosh(&[&quick, "--eval", WHOAMI]).stderr.contains(&stopped)
     });
     assert_eq!(pierhead.ok(&["start", &name]).trim(), format!("{name} is ready"));

@@ -45,7 +45,7 @@ fn created_used_stopped_restarted_destroyed() {
     assert_eq!(pierhead.ok(&["stop", &name]).trim(), format!("{name} is stopped"));
     let stopped =
         format!("ERROR 1105 (08S01): addon \"{name}\" is stopped. \"pierhead start {name}\" starts it.");
-    wait_for("the route to be stopped", Duration::from_secs(2), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         sql(&pierhead, &name, "select 1") == stopped
     });
     assert_eq!(pierhead.ok(&["start", &name]).trim(), format!("{name} is ready"));
@@ -115,7 +115,7 @@ fn counts_nobody_who_leaves(pierhead: &Pierhead, name: &str, port: u16) {
 
 /// A connection over the limit of the plan reads so.
 fn has_its_limit(pierhead: &Pierhead, name: &str, port: u16) {
-    wait_for("those who left to be gone", Duration::from_secs(5), || sql(pierhead, name, "select 1") == "1");
+    wait_for("those who left to be gone", Duration::from_secs(30), || sql(pierhead, name, "select 1") == "1");
     std::thread::sleep(Duration::from_millis(600));
     let inside: Vec<_> = (0..3).map(|_| begin(name, port)).collect();
     assert!(inside.iter().all(|(_, packet)| packet[0] == 0xfe));
@@ -125,7 +125,7 @@ fn has_its_limit(pierhead: &Pierhead, name: &str, port: u16) {
         "{refused}"
     );
     drop(inside);
-    wait_for("room again", Duration::from_secs(5), || sql(pierhead, name, "select 1") == "1");
+    wait_for("room again", Duration::from_secs(30), || sql(pierhead, name, "select 1") == "1");
 }
 
 /// Begins a log-in: the connection, and what the server has said.

@@ -32,7 +32,7 @@ fn created_used_stopped_restarted_destroyed() {
     assert_eq!(cli(&pierhead, &name, &["SET", "x", "42"]), "OK");
     assert_eq!(pierhead.ok(&["stop", &name]).trim(), format!("{name} is stopped"));
     let stopped = format!("ERR addon {name} is stopped, \"pierhead start {name}\" starts it");
-    wait_for("the route to be stopped", Duration::from_secs(2), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         cli(&pierhead, &name, &["PING"]).contains(&stopped)
     });
     assert_eq!(pierhead.ok(&["start", &name]).trim(), format!("{name} is ready"));

@@ -14,6 +14,7 @@ mod data;
 mod doctor;
 mod events;
 mod failure;
+mod set;
 mod show;
 mod tokens;
 mod upgrade;

@@ -1,5 +1,6 @@
 //! Answers for eyes: tables and lines on stdout. A reader who closes the pipe early is no error.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -103,6 +104,15 @@ pub fn attachments(attachments: &[AttachmentView]) -> Result<(), Failure> {
         ]);
     }
     print(table)
+}
+
+/// Settings, one a line.
+pub fn settings(settings: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let mut table = table(&[]);
+    for (name, value) in settings {
+        table.add_row([name, value]);
+    }
+    if settings.is_empty() { Ok(()) } else { print(table) }
 }
 
 /// Logins, one a line.

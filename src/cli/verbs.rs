@@ -9,11 +9,10 @@ use http_body_util::BodyExt;
 use super::args::WaitArgs;
 use super::client::Client;
 use super::waiting::until_settled;
-use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, show, tokens, upgrade};
+use super::{Failure, Globals, Verb, apps, bindings, connect, data, events, set, show, tokens, upgrade};
 use crate::config::Millis;
 use crate::control::api::types::{
-    AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, SetRequest,
-    SetView, Status, UrlView,
+    AddonList, AddonView, AuditList, CreateRequest, Explanation, OperationView, RouteList, Status, UrlView,
 };
 use crate::dialect::{Name, Protocol};
 
@@ -33,7 +32,7 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Start(change) => want(client, &change.name, "/start", change.wait, json).await?,
         Verb::Stop(change) => want(client, &change.name, "/stop", change.wait, json).await?,
         Verb::Restart(change) => want(client, &change.name, "/restart", change.wait, json).await?,
-        Verb::Set { name, plan, wait } => set(client, &name, plan, wait, json).await?,
+        Verb::Set(what) => set::set(client, what, json).await?,
         Verb::Logs { name, follow, tail } => logs(client, &name, follow, tail).await?,
         Verb::Events { name, follow, tail } => {
             events::events(client, name.as_ref(), follow, tail, json).await?
@@ -149,23 +148,6 @@ async fn want(client: &Client, name: &Name, verb: &str, wait: WaitArgs, json: bo
     settle(client, name, wait.timeout, json).await
 }
 
-async fn set(client: &Client, name: &Name, plan: String, wait: WaitArgs, json: bool) -> Result<(), Failure> {
-    let set: SetView = client.patch(&path(name, ""), &SetRequest { plan }).await?;
-    if !wait.no_wait {
-        until_settled(client, name, wait.timeout).await?;
-    }
-    if json {
-        return show::json(&set);
-    }
-    show::line(&format!("{name} has the plan {}", set.addon.plan))?;
-    if set.restart_needed {
-        let rest =
-            "what the engine is told when it starts, and the connections at once, change with its next start";
-        eprintln!("{rest}: pierhead restart {name}");
-    }
-    Ok(())
-}
-
 async fn destroy(
     client: &Client,
     name: &Name,
@@ -255,7 +237,7 @@ pub fn check_config(mut globals: Globals, file: Option<PathBuf>) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn path(name: &Name, rest: &str) -> String {
+pub(super) fn path(name: &Name, rest: &str) -> String {
     format!("/v1/addons/{name}{rest}")
 }
 

@@ -111,6 +111,16 @@ impl Config {
             let message = format!("no target is called {}, expected one of: {known}", self.backup.to);
             return Err(at_offset(text, path, text.find("[backup]").unwrap_or(0), message));
         }
+        for (plan, kind) in
+            self.plans.iter().flat_map(|(name, plan)| plan.args.keys().map(move |kind| (name, kind)))
+        {
+            if !self.kinds.contains_key(kind) {
+                let known = self.kinds.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
+                let message = format!("plan {plan} has args of the kind {kind}, expected one of: {known}");
+                let at = text.find(&format!("[plan.{plan}")).unwrap_or(0);
+                return Err(at_offset(text, path, at, message));
+            }
+        }
         let mut seen = HashSet::new();
         for address in self.listeners.iter().flat_map(|listener| &listener.listen) {
             if !seen.insert(*address) {

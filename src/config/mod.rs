@@ -260,11 +260,16 @@ pub struct Plan {
     pub pids: u32,
     /// Connections through the edge at once; 0 for no limit.
     pub connections_max: u32,
+    /// What its volume may hold; none for no limit. Holds where the file system below Docker's volumes has project quotas.
+    pub disk: Option<Size>,
+    /// Further arguments for the engines, by kind, behind those of `[kind.KIND]`.
+    pub args: BTreeMap<Name, Vec<String>>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { cpus: 1.0, memory: Size::from_mib(512), pids: 256, connections_max: 90 }
+        let (memory, args) = (Size::from_mib(512), BTreeMap::new());
+        Plan { cpus: 1.0, memory, pids: 256, connections_max: 90, disk: None, args }
     }
 }
 

@@ -163,6 +163,7 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(docker_events::follow_containers(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(docker_events::follow_engine(Arc::clone(&watch), Arc::clone(&reconciler)));
     tokio::spawn(reconciler.kick_periodically());
+    tokio::spawn(try_quotas(Arc::clone(&api.provisioner)));
     tokio::spawn(Arc::clone(&api.credentials).run());
     tokio::spawn(Arc::clone(&api.backups).run());
     tokio::spawn(async move { watch.run().await });
@@ -256,6 +257,13 @@ fn enter_namespaces(reach: Reach) -> io::Result<bool> {
             "docker.reach = \"namespace\": network namespaces cannot be entered ({error}). Give this process \
              CAP_SYS_ADMIN, or set \"auto\""
         ))),
+    }
+}
+
+/// Nobody waits for it: what an addon's volume brings to light counts as well.
+async fn try_quotas(provisioner: Arc<Provisioner>) {
+    if let Err(failure) = provisioner.try_quotas().await {
+        tracing::warn!(?failure, "whether Docker's volumes can be limited is not known");
     }
 }
 

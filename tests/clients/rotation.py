@@ -44,7 +44,7 @@ def log_in(to):
 
         with psycopg.connect(to) as connection:
             assert connection.execute("SELECT 42").fetchone() == (42,)
-    elif kind == "mariadb":
+    elif kind in ("mariadb", "mysql"):
         import pymysql
 
         connection = pymysql.connect(host=host, port=port, user=user, password=password, database=database)

@@ -37,7 +37,7 @@ pub struct Pierhead {
     pub prefix: String,
     child: Option<Child>,
     runs: u32,
-    docker_host: Option<String>,
+    pub docker_host: Option<String>,
 }
 
 /// How a command ended.

@@ -16,15 +16,16 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(kind: &'static str) -> Self {
-        let listener = |dialect: &str, image: &str| {
+        let listener = |dialect: &str, further: &str, image: &str| {
             let port = further_port();
             format!(
-                "[[listener]]\ndialect = \"{dialect}\"\nlisten = [\"127.0.0.1:{port}\"]\n[kind.{kind}]\nimage = \"{image}\"\nplan = \"roomy\"\n"
+                "[[listener]]\ndialect = \"{dialect}\"\n{further}listen = [\"127.0.0.1:{port}\"]\n[kind.{kind}]\nimage = \"{image}\"\nplan = \"roomy\"\n"
             )
         };
         let lines = match kind {
-            "mariadb" => listener("mysql", "pierhead/mariadb:10.11"),
-            "rabbitmq" => listener("amqp", "pierhead/rabbitmq:3.10"),
+            "mariadb" => listener("mysql", "", "pierhead/mariadb:10.11"),
+            "mysql" => listener("mysql", "flavour = \"mysql\"\n", &built("pierhead/mysql")),
+            "rabbitmq" => listener("amqp", "", "pierhead/rabbitmq:3.10"),
             _ => String::new(),
         };
         let plan = "[plan.roomy]\ncpus = 1.5\nmemory = \"512MiB\"\npids = 400\nconnections_max = 500\n";
@@ -33,7 +34,7 @@ impl Stage {
         let text = text.replace(
             "mode = \"0600\"\n",
             "mode = \"0600\"\nbindings_max = 2\n"
-                .replace('2', if kind == "redis" { "2" } else { "8" })
+                .replace('2', if matches!(kind, "redis" | "valkey") { "2" } else { "8" })
                 .as_str(),
         );
         std::fs::write(pierhead.config(), text + &lines + plan).unwrap();
@@ -90,6 +91,12 @@ pub fn python() -> String {
     python.unwrap_or_else(|_| "/var/cache/pierhead/test-clients/venv/bin/python".into())
 }
 
+/// The image of this name that scripts/images has built, whatever its version.
+fn built(name: &str) -> String {
+    let tags = crate::control::docker(&["images", name, "--format", "{{.Repository}}:{{.Tag}}"]);
+    tags.lines().next().unwrap_or_else(|| panic!("scripts/images has built no {name}")).to_owned()
+}
+
 /// A client program that says this to the addon at a URL.
 pub fn client(kind: &str, url: &str, what: &str) -> Command {
     let (user, password, host, port, database) = parts(url);
@@ -99,7 +106,7 @@ pub fn client(kind: &str, url: &str, what: &str) -> Command {
             command.args([url, "-XAtqv", "ON_ERROR_STOP=1", "-c", what]);
             command
         }
-        "mariadb" => {
+        "mariadb" | "mysql" => {
             let mut command = Command::new("mariadb");
             command.args([
                 "--protocol=tcp",
@@ -117,7 +124,7 @@ pub fn client(kind: &str, url: &str, what: &str) -> Command {
             command.env("MYSQL_PWD", password);
             command
         }
-        "redis" => {
+        "redis" | "valkey" => {
             let mut command = Command::new("redis-cli");
             command.args(["--no-auth-warning", "-u", url]).args(what.split(' '));
             command

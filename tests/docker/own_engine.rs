@@ -71,6 +71,14 @@ impl Drop for OwnEngine {
         }
         self.engine.remove_all();
         let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.stop()));
+        // An engine that is killed while it starts a container forgets that one's supervisor.
+        let forgotten = format!("containerd-shim.*-address {}/", self.directory.display());
+        let pids = Command::new("pgrep").args(["-f", &forgotten]).output().unwrap().stdout;
+        for pid in String::from_utf8_lossy(&pids).lines() {
+            kill("KILL", pid);
+        }
+        // What one that is killed has mounted on itself stays.
+        let _ = Command::new("umount").arg("--lazy").arg(self.directory.join("data")).output();
         if stopped.is_ok() {
             let _ = fs::remove_dir_all(&self.directory);
             let _ = fs::remove_file(self.directory.with_extension("lock"));

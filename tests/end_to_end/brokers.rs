@@ -92,7 +92,7 @@ impl Broker {
         }
         let edge = SocketAddr::new(HOST.parse().unwrap(), port);
         let mut holder = None;
-        wait_for("a route to the server that takes one connection", Duration::from_secs(15), || {
+        wait_for("a route to the server that takes one connection", Duration::from_secs(30), || {
             holder = self.hold(edge, &full.name);
             holder.is_some()
         });
@@ -103,7 +103,7 @@ impl Broker {
 
     /// Waits until a login at the edge leads to the server of this name.
     pub fn wait_until_routed(&self, edge: SocketAddr, name: &str) {
-        wait_for("a route to the server", Duration::from_secs(15), || self.hold(edge, name).is_some());
+        wait_for("a route to the server", Duration::from_secs(30), || self.hold(edge, name).is_some());
     }
 
     /// A connection that is logged in, if that can be done now.

@@ -91,7 +91,7 @@ impl Engine {
     #[track_caller]
     pub fn backend_of(&self, query: &str) -> String {
         let mut pid = String::new();
-        wait_for(query, Duration::from_secs(10), || {
+        wait_for(query, Duration::from_secs(30), || {
             pid = self.sql(&format!(
                 "select pid from pg_stat_activity where state = 'active' and query like '%{query}%' \
                  and pid <> pg_backend_pid()"

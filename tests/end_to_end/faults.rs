@@ -19,7 +19,7 @@ fn a_container_that_comes_back_elsewhere_is_found_there() {
     // Stopped: who comes now reads it.
     docker(&["stop", "-t", "5", &engine.name]);
     let mut said = String::new();
-    wait_for("the route to be stopped", Duration::from_secs(2), || {
+    wait_for("the route to be stopped", Duration::from_secs(30), || {
         said = stage.try_sql(&engine, "select 1").err().unwrap_or_default();
         said.contains("is stopped")
     });
@@ -101,7 +101,7 @@ fn a_client_killed_in_the_midst_of_a_copy_leaves_nothing() {
 fn killed_while_copying_out(stage: &Stage, engine: &Engine) {
     let rows = "select repeat('copy_out', 250), generate_series(1, 10000000)";
     let psql = stage.psql(engine).args(["-c", &format!("copy ({rows}) to stdout")]).start_stuck();
-    wait_for("the edge to be full", Duration::from_secs(10), || {
+    wait_for("the edge to be full", Duration::from_secs(30), || {
         stage.metric("pierhead_flows_blocked", &[]) == 1
     });
     drop(psql);
@@ -119,7 +119,7 @@ fn killed_while_copying_in(stage: &Stage, engine: &Engine) {
         stage.metric("pierhead_bytes_total", &[&addon, "direction=\"client_to_backend\""])
     };
     let before = delivered();
-    wait_for("bytes to flow", Duration::from_secs(10), || delivered() > before + (1 << 20));
+    wait_for("bytes to flow", Duration::from_secs(30), || delivered() > before + (1 << 20));
     drop(psql);
     stage.settle(engine);
 }

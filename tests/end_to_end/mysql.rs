@@ -204,7 +204,7 @@ fn fifty_connections_at_once_are_fifty_sessions() {
         }
         assert_eq!(sessions.len(), 50);
         let addon = format!("addon=\"{}\"", engine.name);
-        wait_for("the addon's counter to say so", Duration::from_secs(5), || {
+        wait_for("the addon's counter to say so", Duration::from_secs(30), || {
             edge.stage.metric("pierhead_connections_active", &[&addon]) == 50
         });
         for connection in connections {
@@ -312,7 +312,7 @@ fn a_container_that_is_there_but_no_server_is_not_reachable() {
         "ERROR 1105 (08S01): addon \"{name}\" is not reachable (connection refused). Retry in a few seconds; \
          \"pierhead info {name}\" shows what is wrong.\n"
     );
-    wait_for("the route", Duration::from_secs(10), || login(&edge, &name).stderr == text);
+    wait_for("the route", Duration::from_secs(30), || login(&edge, &name).stderr == text);
 }
 
 /// The first bytes of an AuthSwitchRequest and of an error.

@@ -117,7 +117,7 @@ impl MysqlStage {
     /// Waits until the edge lets clients in at `mariadb`, which must be up.
     #[track_caller]
     pub fn wait_until_routed(&self, mariadb: &Mariadb) {
-        wait_for("a login at the MySQL port", Duration::from_secs(15), || {
+        wait_for("a login at the MySQL port", Duration::from_secs(30), || {
             // It begins TLS unasked where it is offered.
             mariadb.cli(HOST, self.port).args(["--skip-ssl", "-e", "select 1"]).run().code == Some(0)
         });

@@ -156,7 +156,7 @@ fn a_refused_client_reads_why_again_and_again_and_then_the_end() {
     let hello = command(&["HELLO", "3", "AUTH", &name, "pw"]);
     let more =
         [command(&["SELECT", "0"]), command(&["CLIENT", "SETNAME", "x"]), b"PING\r\n".to_vec()].concat();
-    wait_for("the route", Duration::from_secs(10), || ask(edge, &hello).0 == words);
+    wait_for("the route", Duration::from_secs(30), || ask(edge, &hello).0 == words);
     assert_eq!(ask(edge, &[hello.clone(), more].concat()), (words.repeat(4), false));
 
     use std::io::{Read, Write};

@@ -57,7 +57,7 @@ impl Refused {
         ];
         let edge = SocketAddr::new(HOST.parse().unwrap(), stage.pierhead.redis_port);
         let mut held = TcpStream::connect(edge).unwrap();
-        wait_for("the last container to be routed", Duration::from_secs(15), || {
+        wait_for("the last container to be routed", Duration::from_secs(30), || {
             held = TcpStream::connect(edge).unwrap();
             held.write_all(&command(&["AUTH", &full, "pw"])).unwrap();
             held.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

@@ -41,7 +41,7 @@ fn what_has_not_ended_by_then_is_closed() {
     // Half a transaction is none.
     let balance =
         "select coalesce(sum(abalance), 0) = (select coalesce(sum(delta), 0) from cut_history) from cut";
-    wait_for("the server to have noticed", Duration::from_secs(5), || {
+    wait_for("the server to have noticed", Duration::from_secs(30), || {
         engine.sql("select count(*) from pg_stat_activity where query ilike '%cut_history%'") == "1"
     });
     assert_eq!(engine.sql(balance), "t");
@@ -81,7 +81,7 @@ fn under_load(stage: &Stage, engine: &Engine, table: &str, seconds: &str) -> Run
     let script = script.to_str().unwrap();
     let pgbench =
         stage.pgbench(engine).args(["-n", "-c", "8", "-j", "2", "-T", seconds, "-f", script]).start();
-    wait_for("transactions to run", Duration::from_secs(10), || {
+    wait_for("transactions to run", Duration::from_secs(30), || {
         engine.sql(&format!("select count(*) > 100 from {table}_history")) == "t"
     });
     pgbench
@@ -90,7 +90,7 @@ fn under_load(stage: &Stage, engine: &Engine, table: &str, seconds: &str) -> Run
 /// Waits until the port is closed.
 #[track_caller]
 fn nobody_new(stage: &Stage) {
-    wait_for("the port to be closed", Duration::from_secs(1), || {
+    wait_for("the port to be closed", Duration::from_secs(30), || {
         TcpStream::connect((HOST, stage.pierhead.port)).is_err()
     });
 }

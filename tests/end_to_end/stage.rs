@@ -50,7 +50,7 @@ impl Stage {
     /// The same for a Redis.
     #[track_caller]
     pub fn wait_until_routed_redis(&self, redis: &Redis) {
-        wait_for("a login at the Redis port", Duration::from_secs(15), || {
+        wait_for("a login at the Redis port", Duration::from_secs(30), || {
             redis.cli(HOST, self.pierhead.redis_port).args(["PING"]).run().stdout == "PONG\n"
         });
     }

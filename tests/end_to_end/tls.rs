@@ -293,7 +293,7 @@ fn any_tls_client_reaches_the_container_that_it_names() {
     let spliced =
         ["lane=\"splice\"", "direction=\"backend_to_client\"", &*format!("addon=\"{}\"", by_port.name)];
     let bytes = || stage.stage.metric("pierhead_bytes_total", &spliced);
-    wait_for("the bytes to be counted", Duration::from_secs(3), || bytes() > by_port.body.len() as u64);
+    wait_for("the bytes to be counted", Duration::from_secs(30), || bytes() > by_port.body.len() as u64);
 
     let alert = |port: u16, name: &str, text: &str| {
         let ended = curl(port, name, &by_port.certificate.authority()).run();
@@ -304,7 +304,7 @@ fn any_tls_client_reaches_the_container_that_it_names() {
     // The certificate is verified by the client: that of another container does not do.
     alert(stage.tls, &by_tls_port.name, "self-signed certificate");
     docker(&["stop", "-t", "0", &by_port.name]);
-    wait_for("the route to say so", Duration::from_secs(5), || {
+    wait_for("the route to say so", Duration::from_secs(30), || {
         let ended = curl(stage.tls, &by_port.name, &by_port.certificate.authority()).run();
         ended.stderr.contains("tlsv1 alert internal error")
     });

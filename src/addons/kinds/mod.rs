@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use self::accounts::{Accounts, SUPERUSER, Script, Superuser};
+pub use self::accounts::{Accounts, LIVE, SUPERUSER, Script, Settings, Superuser};
 pub use self::archive::{Archive, Ends, Swap};
 use super::secrets::Password;
 use crate::config::Plan;
@@ -71,6 +71,11 @@ pub trait Kind: Send + Sync {
         &[]
     }
 
+    /// The least memory, in bytes, with which its engine starts.
+    fn memory_min(&self) -> u64 {
+        0
+    }
+
     /// How its image is told what to become.
     fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings;
 
@@ -103,6 +108,11 @@ pub trait Kind: Send + Sync {
 
     /// How its engine's users are made, changed and removed. `None`: it has but the one that it was made with.
     fn accounts(&self) -> Option<&dyn Accounts> {
+        None
+    }
+
+    /// What an addon may tell its engine otherwise than its plan does. `None`: nothing.
+    fn settings(&self) -> Option<&dyn Settings> {
         None
     }
 

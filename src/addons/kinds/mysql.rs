@@ -10,7 +10,7 @@ use super::accounts::MysqlAccounts;
 use super::archive::{Ends, has};
 use super::upgrade::Upgrade;
 use super::{
-    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url,
     mysql_upgrade, percent_encoded,
 };
 use crate::addons::secrets::Password;
@@ -103,6 +103,11 @@ impl Kind for Mysql {
         &["root", "mysql", "sys"]
     }
 
+    /// MySQL 9.7 takes 250 MiB when it is idle, and more to set itself up: in 256 MiB the kernel ends it again and again.
+    fn memory_min(&self) -> u64 {
+        if self.flavour == Flavour::Mysql { 512 << 20 } else { 0 }
+    }
+
     fn image_settings(&self, name: &Name, plan: &Plan) -> ImageSettings {
         let Variables { user, database, password_file, root_password_file, root_host } = self.variables;
         let env = vec![
@@ -141,6 +146,10 @@ impl Kind for Mysql {
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
+    }
+
+    fn settings(&self) -> Option<&dyn Settings> {
         Some(&self.accounts)
     }
 

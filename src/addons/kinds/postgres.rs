@@ -7,7 +7,7 @@ use tokio_postgres::NoTls;
 use super::accounts::PostgresAccounts;
 use super::upgrade::Upgrade;
 use super::{
-    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url,
     percent_encoded, postgres_upgrade,
 };
 use crate::addons::secrets::Password;
@@ -68,6 +68,10 @@ impl Kind for Postgres {
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&PostgresAccounts)
+    }
+
+    fn settings(&self) -> Option<&dyn Settings> {
         Some(&PostgresAccounts)
     }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::accounts::RedisAccounts;
 use super::upgrade::Upgrade;
 use super::{
-    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, in_time, login_url,
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url,
     redis_archive,
 };
 use crate::addons::secrets::Password;
@@ -76,6 +76,10 @@ impl Kind for Redis {
     }
 
     fn accounts(&self) -> Option<&dyn Accounts> {
+        Some(&self.accounts)
+    }
+
+    fn settings(&self) -> Option<&dyn Settings> {
         Some(&self.accounts)
     }
 

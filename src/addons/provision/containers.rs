@@ -22,7 +22,7 @@ impl Provisioner {
             addon,
             kind,
             superuser: superuser.as_ref().map(|superuser| (superuser, superuser_secret.as_path())),
-            config: self.kind_config(addon)?,
+            further_args: &self.further_args(addon)?,
             plan: self.plan(addon)?,
             instance: &self.instance,
             secret: &self.secrets.mounted(&addon.name).map_err(file_failure)?,
@@ -59,6 +59,26 @@ impl Provisioner {
         };
         let updated = self.docker().await?.update_container(container, update).await;
         updated.map_err(|error| self.engine.failure(error))
+    }
+
+    /// An engine that was killed while it started a container says ever after that there is one already: the container has to
+    /// be made anew. Its data are in the volume.
+    pub(super) async fn start(&self, container: &str) -> Result<(), Failure> {
+        match self.docker().await?.start_container(container, None).await {
+            Err(BollardError::DockerResponseServerError { message, .. }) if says_is_there(&message) => {
+                if let Some(pid) = process_of(container) {
+                    // A second engine on the same data would ruin them.
+                    return Err(Failure::Retry(format!(
+                        "Docker has lost track of its container, of which the process {pid} runs on: end that (kill {pid})"
+                    )));
+                }
+                self.remove_container(container).await?;
+                Err(Failure::Retry(format!(
+                    "Docker had lost track of its container ({message}): it is made anew"
+                )))
+            }
+            started => started.map_err(|error| self.engine.failure(error)),
+        }
     }
 
     pub(super) async fn stop(&self, container: &str) -> Result<(), Failure> {
@@ -98,4 +118,19 @@ impl Provisioner {
             result => result.map_err(|error| self.engine.failure(error)),
         }
     }
+}
+
+/// Whether an engine says that what it is to start is there. In containerd's words (seen with Docker 20.10, killed 60 to 150 ms after
+/// it was told to start a container).
+fn says_is_there(message: &str) -> bool {
+    (message.starts_with("task ") && message.contains("already exists"))
+        || message.contains("id already in use")
+}
+
+/// A process of this host in the control group of a container, if one can be seen.
+fn process_of(container: &str) -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(container))
+    })
 }

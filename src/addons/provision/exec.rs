@@ -48,7 +48,13 @@ impl Provisioner {
             ..Default::default()
         };
         let failed = |error| self.engine.failure(error);
-        let id = docker.create_exec(container, config).await.map_err(failed)?.id;
+        let id = match docker.create_exec(container, config).await {
+            // It is not running, or not for long enough.
+            Err(BollardError::DockerResponseServerError { status_code: 409, .. }) => {
+                return Err(self.ended(container).await);
+            }
+            created => created.map_err(failed)?.id,
+        };
         match docker.start_exec(&id, None).await.map_err(failed)? {
             StartExecResults::Attached { output, input } => {
                 Ok(Program { output, input, end: End { docker, id } })

@@ -154,6 +154,17 @@ impl Provisioner {
         accounts: &dyn Accounts,
         script: Script,
     ) -> Result<(), Failure> {
+        self.answer_of(addon, container, accounts, script).await.map(drop)
+    }
+
+    /// The same. Returns what the script has written.
+    pub(super) async fn answer_of(
+        &self,
+        addon: &Addon,
+        container: &str,
+        accounts: &dyn Accounts,
+        script: Script,
+    ) -> Result<String, Failure> {
         let mut env = vec![];
         if let Some(superuser) = accounts.superuser() {
             let password = self.secrets.superuser(&addon.name).map_err(file_failure)?;
@@ -190,7 +201,7 @@ impl Provisioner {
 }
 
 /// Feeds a program and waits until it has ended well.
-async fn fed(program: Program, script: &Script) -> Result<(), Failure> {
+async fn fed(program: Program, script: &Script) -> Result<String, Failure> {
     let Program { mut output, mut input, end } = program;
     let feed = async {
         // A program that ends early says why.
@@ -210,7 +221,7 @@ async fn fed(program: Program, script: &Script) -> Result<(), Failure> {
     let ((), (said, out)) = tokio::join!(feed, listen);
     let is_good = end.exit_code().await == Some(0) && (script.check)(out.trim());
     if is_good {
-        return Ok(());
+        return Ok(out.trim().to_owned());
     }
     let text = format!("{said}\n{out}");
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -11,15 +11,16 @@ mod logins;
 mod networks;
 mod observe;
 mod orphans;
+mod settings;
 mod spec;
 mod upgrade;
+mod volumes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 
@@ -52,6 +53,7 @@ pub struct Provisioner {
     /// Held, by name, while users of an engine are made as rows say: a row that was read before must not be carried out after
     /// a later one.
     turns: [tokio::sync::Mutex<()>; TURNS],
+    quotas: volumes::Quotas,
 }
 
 /// Addons wait for each other only where their names fall together.
@@ -88,6 +90,7 @@ impl Provisioner {
             login_address,
             networks,
             turns: Default::default(),
+            quotas: volumes::Quotas::default(),
         }
     }
 
@@ -141,11 +144,7 @@ impl Provisioner {
             Action::Start => {
                 // The password may have been changed, and the engine is about to read it.
                 self.ensure_secret(addon)?;
-                self.docker()
-                    .await?
-                    .start_container(container, None)
-                    .await
-                    .map_err(|error| self.engine.failure(error))?;
+                self.start(container).await?;
             }
             Action::Unpause => self
                 .docker()
@@ -160,21 +159,6 @@ impl Provisioner {
             Action::RemoveSecret => self.secrets.remove(&addon.name).map_err(file_failure)?,
         }
         Ok(Done::Plain)
-    }
-
-    async fn ensure_volume(&self, addon: &Addon) -> Result<(), Failure> {
-        let request = VolumeCreateRequest {
-            name: Some(volume_name(&addon.name, addon.volume)),
-            labels: Some(spec::ownership(&self.instance, &addon.name)),
-            ..Default::default()
-        };
-        // If one of this name has been made since we looked, Docker returns that one: we look again anyway.
-        self.docker()
-            .await?
-            .create_volume(request)
-            .await
-            .map(drop)
-            .map_err(|error| self.engine.failure(error))
     }
 
     async fn ensure_image(
@@ -196,8 +180,7 @@ impl Provisioner {
             return Err(Failure::Retry("its container is gone".into()));
         };
         if *phase == Phase::Restarting {
-            let last = self.last_log_line(id).await;
-            return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
+            return Err(self.ended(id).await);
         }
         let kind = kind(addon)?;
         let address = (self.login_address)(kind).ok_or_else(|| {
@@ -217,6 +200,22 @@ impl Provisioner {
             Err(Failure::NotYet(second)) => Err(Failure::NotYet(format!("{reason}; {second}"))),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// That an engine does not stay up, and why.
+    pub(super) async fn ended(&self, container: &str) -> Failure {
+        let last = self.last_log_line(container).await;
+        let hint = match self.ran_out_of_memory(container).await {
+            true => "it ran out of memory, so give it a larger plan (`pierhead set`); its log ends with: ",
+            false => "",
+        };
+        Failure::NotYet(format!("the engine ends as soon as it has started: {hint}{last}"))
+    }
+
+    async fn ran_out_of_memory(&self, container: &str) -> bool {
+        let Ok(docker) = self.docker().await else { return false };
+        let inspect = docker.inspect_container(container, None::<query::InspectContainerOptions>).await;
+        inspect.ok().and_then(|found| found.state?.oom_killed).unwrap_or(false)
     }
 
     /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.

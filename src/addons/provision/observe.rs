@@ -89,15 +89,15 @@ impl Provisioner {
             })
         });
         // An addon whose plan is not configured any more is left as it is, and can be destroyed.
-        let wanted = match (kind(addon), self.kind_config(addon), self.plan(addon)) {
-            (Ok(kind), Ok(config), Ok(plan)) => Some((kind, config, plan)),
+        let wanted = match (kind(addon), self.further_args(addon), self.plan(addon)) {
+            (Ok(kind), Ok(args), Ok(plan)) => Some((kind, args, plan)),
             _ => None,
         };
-        let limits_ok = wanted.zip(found.host_config.as_ref());
+        let limits_ok = wanted.as_ref().zip(found.host_config.as_ref());
         let limits_ok = limits_ok.is_none_or(|((.., plan), found)| spec::has_limits(found, plan));
-        let made_ok = wanted.zip(found.config.as_ref()).is_none_or(|((kind, config, plan), found)| {
+        let made_ok = wanted.zip(found.config.as_ref()).is_none_or(|((kind, args, plan), found)| {
             let superuser = self.superuser(addon, kind);
-            spec::is_made_so(found, addon, kind, config, plan, superuser.as_ref())
+            spec::is_made_so(found, addon, kind, &args, plan, superuser.as_ref())
         });
         let state = found.state.unwrap_or_default();
         Ok(Container::Ours {

@@ -10,7 +10,7 @@ use bollard::models::{
 
 use crate::addons::Addon;
 use crate::addons::kinds::{ImageSettings, Kind, Superuser};
-use crate::config::{KindConfig, Plan};
+use crate::config::Plan;
 use crate::dialect::Name;
 
 /// Which installation of Pierhead made it.
@@ -62,7 +62,8 @@ pub(super) struct Parts<'a> {
     pub kind: &'a dyn Kind,
     /// Pierhead's own user of the engine, where it has one, and the file with its password on this host.
     pub superuser: Option<(&'a Superuser, &'a Path)>,
-    pub config: &'a KindConfig,
+    /// What the engine is told beyond its kind's own settings.
+    pub further_args: &'a [String],
     pub plan: &'a Plan,
     pub instance: &'a str,
     /// The file with the secret on this host.
@@ -86,7 +87,7 @@ pub(super) fn body(parts: &Parts<'_>) -> ContainerCreateBody {
         .chain([mount(MountType::BIND, &parts.secret.to_string_lossy(), settings.secret_path, true)])
         .chain(superuser_mount(parts))
         .collect();
-    let args = [&settings.args[..], &parts.config.args].concat();
+    let args = [&settings.args[..], parts.further_args].concat();
     ContainerCreateBody {
         hostname: Some(parts.addon.name.to_string()),
         image: Some(parts.addon.image.clone()),
@@ -156,12 +157,12 @@ pub(super) fn is_made_so(
     found: &ContainerConfig,
     addon: &Addon,
     kind: &dyn Kind,
-    config: &KindConfig,
+    further_args: &[String],
     plan: &Plan,
     superuser: Option<&Superuser>,
 ) -> bool {
     let settings = settings(kind, &addon.name, plan, superuser);
-    let args = [&settings.args[..], &config.args].concat();
+    let args = [&settings.args[..], further_args].concat();
     let has = |name: &str, value: &str| {
         found.env.iter().flatten().any(|pair| pair.split_once('=') == Some((name, value)))
     };
@@ -262,7 +263,7 @@ mod tests {
             addon: &addon,
             kind: kinds::find("postgres").unwrap(),
             superuser: None,
-            config: &config.kinds["postgres"],
+            further_args: &[],
             plan: &config.plans["small"],
             instance: "i",
             secret: Path::new("/data/secrets/blog/password"),

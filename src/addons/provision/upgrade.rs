@@ -47,11 +47,10 @@ impl Provisioner {
 
     async fn log_in_directly(&self, addon: &Addon, seen: &Seen) -> Result<Up, Failure> {
         let Container::Ours { id, phase: Phase::Running, start, .. } = &seen.container else {
-            let last = match &seen.container {
-                Container::Ours { id, .. } => self.last_log_line(id).await,
-                _ => String::new(),
-            };
-            return Err(Failure::NotYet(format!("the engine ends as soon as it has started: {last}")));
+            return Err(match &seen.container {
+                Container::Ours { id, .. } => self.ended(id).await,
+                _ => Failure::NotYet("its container is gone".into()),
+            });
         };
         let kind = kind(addon)?;
         let address = SocketAddr::new(self.address(id).await?, kind.port());

@@ -12,6 +12,7 @@ mod logins;
 pub mod operation;
 mod row;
 mod schema;
+mod settings;
 mod swaps;
 mod tokens;
 mod upgrades;
@@ -150,6 +151,7 @@ impl Store {
             swaps::remove_of(transaction, name)?;
             backups::remove_of(transaction, name)?;
             logins::remove_of(transaction, name)?;
+            settings::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)
         })
     }

@@ -130,6 +130,14 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;
     ",
     "
+    CREATE TABLE settings (
+        addon TEXT NOT NULL,
+        name  TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (addon, name)
+    ) STRICT;
+    ",
+    "
     CREATE TABLE swaps (
         addon   TEXT PRIMARY KEY,         -- whose files have been changed for those of an import
         checked TEXT                      -- the start of its container before that

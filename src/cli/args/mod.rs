@@ -4,6 +4,7 @@ mod apps;
 mod bindings;
 mod data;
 mod globals;
+mod set;
 mod tokens;
 mod upgrade;
 
@@ -18,6 +19,7 @@ pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::bindings::BindingVerb;
 pub use self::data::{BackupsArgs, DataVerb};
 pub use self::globals::Globals;
+pub use self::set::SetArgs;
 pub use self::tokens::{Role as TokenRole, TokenVerb};
 pub use self::upgrade::{UpgradeArgs, UpgradeVerb};
 use crate::config::Millis;
@@ -113,18 +115,8 @@ pub enum Verb {
     /// Stop an addon and start it again
     #[command(after_help = "Example: pierhead restart blog")]
     Restart(Change),
-    /// Give an addon another plan
-    #[command(after_help = "Example: pierhead set blog --plan large")]
-    Set {
-        /// The addon
-        name: Name,
-        /// A [plan.NAME] of the configuration
-        #[arg(long)]
-        plan: String,
-        /// How to wait for it
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
+    /// Give an addon another plan, or its engine other settings
+    Set(SetArgs),
     /// Show what an addon's engine writes
     #[command(after_help = "Example: pierhead logs blog --follow --tail 20")]
     Logs {

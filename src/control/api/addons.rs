@@ -51,7 +51,7 @@ pub async fn create(
         let message = format!("{name} is nobody's name in {}", kind.name());
         return Err(ApiError::invalid("reserved_name", message, "take another name"));
     }
-    let plan = api.plan(request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
+    let plan = api.plan(kind, request.plan.as_deref().unwrap_or(config.plan.as_str()))?;
     let app = request.app.as_deref().map(|app| parse_named("app", app)).transpose()?;
     if let Some(own) = caller.own_app().filter(|own| Some(*own) != app.as_ref()) {
         return Err(ApiError::forbidden(format!(
@@ -130,10 +130,10 @@ pub async fn set(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<SetView> {
     let request: SetRequest = parse_body(body, r#"send JSON such as {"plan": "large"}"#)?;
-    let plan = api.plan(&request.plan)?;
     let before = api.addon(&name)?;
     api.not_being_upgraded(&before.name)?;
     let (kind, _) = api.kind(before.kind.as_str())?;
+    let plan = api.plan(kind, &request.plan)?;
     let made_from = |plan: &Name| {
         let plan = api.config.plans.get(plan)?;
         let settings = kind.image_settings(&before.name, plan);
@@ -288,14 +288,6 @@ impl Api {
         })
     }
 
-    fn plan(&self, word: &str) -> Result<Name, ApiError> {
-        self.config.plans.get_key_value(word).map(|(name, _)| name.clone()).ok_or_else(|| {
-            let known = self.config.plans.keys().map(Name::as_str).collect::<Vec<_>>();
-            let hint = format!("send one of: {}", known.join(", "));
-            ApiError::invalid("unknown_plan", format!("there is no plan {word:?}"), hint)
-        })
-    }
-
     /// An addon as the API shows it.
     fn view(&self, addon: &Addon) -> AddonView {
         let life = &addon.life;
@@ -348,7 +340,8 @@ impl Api {
             "it was made before Pierhead had a user of its own in the engine; `pierhead clone {} NEW` makes one that has",
             addon.name
         );
-        self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"))
+        let superuser = self.provisioner.is_without_superuser(addon).then(|| format!("{what}: {how}"));
+        superuser.or_else(|| self.provisioner.disk_warning(addon))
     }
 }
 

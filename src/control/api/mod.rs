@@ -20,6 +20,8 @@ pub mod idempotency;
 mod logs;
 mod openapi;
 mod operations;
+mod plans;
+mod settings;
 mod tokens;
 pub mod types;
 mod upgrades;
@@ -109,6 +111,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(addons::list, addons::create))
         .routes(routes!(addons::info, addons::set, addons::destroy))
+        .routes(routes!(settings::list, settings::change))
         .routes(routes!(addons::start))
         .routes(routes!(addons::stop))
         .routes(routes!(addons::restart))

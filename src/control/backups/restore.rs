@@ -48,6 +48,7 @@ impl Backups {
             name,
             kind,
             (&backup.plan, &backup.image),
+            None,
             spool,
             &job,
             &format!("restore of {}", backup.id),
@@ -65,6 +66,7 @@ impl Backups {
             new,
             kind,
             (&addon.plan, &addon.image),
+            Some(&addon.name),
             spool,
             &job,
             &format!("clone of {}", addon.name),
@@ -76,12 +78,13 @@ impl Backups {
         &self,
         name: &Name,
         kind: &dyn Kind,
-        (plan, image): (&Name, &str),
+        of: (&Name, &str),
+        like: Option<&Name>,
         spool: Arc<Spool>,
         job: &Job,
         what: &str,
     ) -> Result<Imported, BackupError> {
-        let addon = self.fresh(name.clone(), kind, plan, image)?;
+        let addon = self.fresh(name.clone(), kind, of, like)?;
         let result = async {
             job.step("making the addon", 0);
             let ready = self.ready(name).await?;
@@ -162,13 +165,13 @@ impl Backups {
         Ok(plain)
     }
 
-    /// Asks for an addon that goes again unless it is kept.
+    /// Asks for an addon that goes again unless it is kept, with the settings of another.
     pub(super) fn fresh(
         &self,
         name: Name,
         kind: &dyn Kind,
-        plan: &Name,
-        image: &str,
+        (plan, image): (&Name, &str),
+        like: Option<&Name>,
     ) -> Result<Addon, BackupError> {
         let config = self.config.kinds.get(kind.name());
         let config = config.ok_or_else(|| {
@@ -190,6 +193,9 @@ impl Backups {
             volume: 1,
         };
         self.store.create_provisional(&addon)?;
+        for (setting, value) in like.map(|like| self.store.settings(like)).transpose()?.unwrap_or_default() {
+            self.store.keep_setting(&addon.name, &setting, Some(&value))?;
+        }
         self.reconciler.kick(&addon.name);
         Ok(addon)
     }

@@ -96,7 +96,8 @@ impl Backups {
 
     /// Reads an archive into an addon of its own, which is gone afterwards, whatever comes of it.
     async fn verify(&self, addon: &Addon, kind: &dyn Kind, spool: &Arc<Spool>) -> Result<(), BackupError> {
-        let scratch = self.fresh(self.scratch_name()?, kind, &addon.plan, &addon.image)?;
+        let scratch =
+            self.fresh(self.scratch_name()?, kind, (&addon.plan, &addon.image), Some(&addon.name))?;
         let read_in = async {
             let ready = self.ready(&scratch.name).await?;
             let received = self.archives.received(&ready, kind, Arc::clone(spool))?;

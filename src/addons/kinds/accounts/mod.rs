@@ -7,11 +7,13 @@ mod mysql;
 mod postgres;
 mod rabbitmq;
 mod redis;
+mod settings;
 
 pub(super) use mysql::MysqlAccounts;
 pub(super) use postgres::PostgresAccounts;
 pub(super) use rabbitmq::RabbitmqAccounts;
 pub(super) use redis::RedisAccounts;
+pub use settings::{LIVE, Settings};
 
 use crate::addons::logins::Account;
 use crate::addons::secrets::Password;

@@ -117,7 +117,7 @@ impl MysqlAccounts {
     }
 
     /// By the socket file: `root` has no other way in.
-    fn sql(&self, statements: &str) -> Script {
+    pub(super) fn sql(&self, statements: &str) -> Script {
         Script::new(&[self.client, "--protocol=socket", "-u", "root", "-N", "-B"], statements.to_owned())
     }
 }

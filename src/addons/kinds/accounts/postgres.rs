@@ -127,7 +127,7 @@ fn sql(addon: &Name, statements: &str) -> Script {
 }
 
 /// Over TCP, which is where a server listens only once it is set up.
-fn psql(database: &str, statements: String) -> Script {
+pub(super) fn psql(database: &str, statements: String) -> Script {
     let to = ["-h", "127.0.0.1", "-U", SUPERUSER, "-d", database];
     let how = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
     Script::new(&[&how[..], &to].concat(), format!("SET client_min_messages = warning;\n{statements}"))

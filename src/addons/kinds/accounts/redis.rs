@@ -75,7 +75,7 @@ impl Accounts for RedisAccounts {
 }
 
 impl RedisAccounts {
-    fn commands(&self, input: String, check: fn(&str) -> bool) -> Script {
+    pub(super) fn commands(&self, input: String, check: fn(&str) -> bool) -> Script {
         Script { check, ..Script::new(&[self.client, "-h", "127.0.0.1", "--user", SUPERUSER], input) }
     }
 }

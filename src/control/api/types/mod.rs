@@ -4,6 +4,7 @@ mod apps;
 mod backups;
 mod bindings;
 mod history;
+mod settings;
 mod tokens;
 mod upgrades;
 
@@ -12,6 +13,7 @@ pub use backups::*;
 pub use bindings::*;
 pub use history::*;
 use serde::{Deserialize, Serialize};
+pub use settings::*;
 pub use tokens::*;
 pub use upgrades::*;
 use utoipa::ToSchema;

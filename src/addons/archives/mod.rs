@@ -18,11 +18,11 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 pub use self::error::ArchiveError;
-use self::program::{feed, pump};
+use self::program::{EDITED_LEN_MAX, feed, pump, pump_edited};
 pub use self::spool::Spool;
 pub use self::transfer::transfer;
 use super::Addon;
-use super::kinds::{Archive, Kind};
+use super::kinds::{Archive, Edit, Kind};
 use super::lifecycle::State;
 use super::provision::{Program, Provisioner};
 use super::store::Store;
@@ -80,9 +80,9 @@ impl Archives {
         let (archive, container) = archive_and_container(addon, kind)?;
         let program = self.program(addon, &archive, &archive.export, container).await?;
         let (sender, chunks) = mpsc::channel(CHUNKS);
-        let name = addon.name.clone();
+        let (name, for_pump) = (addon.name.clone(), archive.clone());
         tokio::spawn(async move {
-            if let Err(error) = pump(program, &sender).await {
+            if let Err(error) = written_out(program, &for_pump, &name, &sender).await {
                 tracing::warn!(addon = %name, %error, "an export broke off");
                 // Nobody is listening any more: then nobody needs to know.
                 let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
@@ -159,6 +159,11 @@ impl Archives {
             self.swap_in(&addon, &archive, swap, &container).await?;
             return Ok(imported(&archive, &spool));
         }
+        let done = imported(&archive, &spool);
+        let spool = match &archive.edit {
+            Some(edit) => Arc::new(self.edited(edit, &addon.name, &spool).await?),
+            None => spool,
+        };
         let read_in = async |spool: &Spool| {
             let program = self.program(&addon, &archive, &archive.import, &container).await?;
             feed(program, &archive.import_prefix, spool).await
@@ -170,7 +175,7 @@ impl Archives {
         match (read_in(&spool).await, before) {
             (Ok(()), before) => {
                 before.map(Spool::remove).transpose()?;
-                Ok(imported(&archive, &spool))
+                Ok(done)
             }
             (Err(ArchiveError::Failed(why)), None) => Err(unchanged(&why)),
             // It may be at it still: nobody knows.
@@ -186,6 +191,19 @@ impl Archives {
                 )),
             }),
         }
+    }
+
+    /// A file as an engine's program reads it.
+    async fn edited(&self, edit: &Edit, name: &Name, spool: &Spool) -> Result<Spool, ArchiveError> {
+        if spool.size() > EDITED_LEN_MAX as u64 {
+            return Err(ArchiveError::TooLarge(EDITED_LEN_MAX as u64));
+        }
+        let archive = tokio::fs::read(spool.path()).await?;
+        let bytes = (edit.back)(name, &archive).map_err(ArchiveError::Bad)?;
+        let mut edited = self.empty()?;
+        edited.add(&bytes).await?;
+        edited.flush().await?;
+        Ok(edited)
     }
 
     /// What the addon holds now, in a file that stays whatever happens, until it is removed.
@@ -209,7 +227,7 @@ impl Archives {
     ) -> Result<Spool, ArchiveError> {
         let program = self.program(addon, archive, &archive.export, container).await?;
         let (sender, mut chunks) = mpsc::channel(CHUNKS);
-        let pumped = async move { pump(program, &sender).await };
+        let pumped = async move { written_out(program, archive, &addon.name, &sender).await };
         // If the disk is full this ends, and nobody listens to the program any more.
         let spooled = async move {
             while let Some(Ok(chunk)) = chunks.recv().await {
@@ -243,6 +261,19 @@ impl Archives {
             return Err(ArchiveError::Busy(name.clone()));
         }
         Ok(Turn { busy: Arc::clone(&self.busy), name: name.clone() })
+    }
+}
+
+/// Passes on what an engine's program writes, as the archive is to be.
+async fn written_out(
+    program: Program,
+    archive: &Archive,
+    name: &Name,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<(), ArchiveError> {
+    match archive.edit {
+        Some(edit) => pump_edited(program, |bytes| (edit.out)(name, bytes), to).await,
+        None => pump(program, to).await,
     }
 }
 

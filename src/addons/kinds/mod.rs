@@ -14,6 +14,7 @@ mod nats;
 mod postgres;
 mod postgres_upgrade;
 mod rabbitmq;
+mod rabbitmq_archive;
 mod redis;
 mod redis_archive;
 pub mod upgrade;
@@ -25,7 +26,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use self::accounts::{Accounts, LIVE, SUPERUSER, Script, Settings, Superuser};
-pub use self::archive::{Archive, Ends, Swap};
+pub use self::archive::{Archive, Edit, Ends, Swap};
 use super::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;

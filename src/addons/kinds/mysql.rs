@@ -181,6 +181,7 @@ impl Kind for Mysql {
             // Changes of tables are no part of a transaction.
             atomic: false,
             swap: None,
+            edit: None,
             password_variable: "MYSQL_PWD",
             check: is_whole_dump,
         })

@@ -18,6 +18,7 @@ pub(super) fn archive(client: &'static str, check: &'static str) -> Archive {
         import_prefix: String::new(),
         atomic: true,
         swap: Some(Swap { swap: run(SWAP), undo: run(UNDO), forget: run(FORGET) }),
+        edit: None,
         password_variable: "REDISCLI_AUTH",
         check: is_whole,
     }

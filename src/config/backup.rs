@@ -135,3 +135,32 @@ impl<'de> Deserialize<'de> for Recipient {
         text.parse().map(Recipient).map_err(wrong)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, std::path::Path::new("x.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn targets_and_recipients() {
+        let text = "[backup]\nto = \"offsite\"\nevery = \"24h\"\n[backup.target.offsite]\nurl = \"s3://bucket/a/b/\"\n";
+        let config = parse(text).unwrap();
+        let place = format!("{:?}", config.backup.place("offsite", &config.data_dir));
+        assert!(place.contains("\"bucket\"") && place.contains("\"a/b\""), "{place}");
+        assert_eq!(config.backup.target_names(), "local, offsite");
+        assert!(format!("{:?}", config.backup.place("local", &config.data_dir)).contains("/backups"));
+        for (text, expected) in [
+            ("[backup]\nto = \"moon\"", "no target is called moon, expected one of: local"),
+            ("[backup]\nrecipients = [\"me\"]", "an age recipient"),
+            ("[backup.target.x]\nurl = \"ftp://x\"", "s3://bucket/prefix"),
+            ("[backup.target.x]\nurl = \"file://x\"", "an/absolute/path"),
+            ("[backup.target.x]\nurl = \"s3:///x\"", "s3://bucket/prefix"),
+        ] {
+            let error = parse(text).err().unwrap();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

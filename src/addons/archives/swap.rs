@@ -26,11 +26,13 @@ impl Archives {
         let swapped = Swapped { addon: addon.name.clone(), checked };
         self.store.begin_swap(&swapped)?;
         crate::addons::crash::point("before", "swap");
-        let program = self.program(addon, archive, &swap.swap, container).await?;
         // The program ends with the engine, so only that it has failed before can be told from it.
-        let refused = match program::drained(program).await {
-            Err(ArchiveError::Failed(why)) if !why.contains(KILLED) => Some(why),
-            _ => None,
+        let refused = match self.program(addon, archive, &swap.swap, container).await {
+            Err(error) => Some(error.to_string()),
+            Ok(program) => match program::drained(program).await {
+                Err(ArchiveError::Failed(why)) if !why.contains(KILLED) => Some(why),
+                _ => None,
+            },
         };
         crate::addons::crash::point("after", "swap");
         self.settle(&swapped, refused).await

@@ -218,6 +218,9 @@ fn bucket_store(
             toml::from_str(&text).map_err(|error| unusable(path, error.message()))?;
         options.extend(secret);
     }
+    for (key, value) in TIMEOUTS {
+        options.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
     let plain = options.get("endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_allow_http(plain);
     for (key, value) in options {
@@ -238,8 +241,35 @@ fn unusable(path: &std::path::Path, why: &str) -> TargetError {
     TargetError::Unusable(format!("{}: {why}", path.display()))
 }
 
+/// A slow line takes long for a part, and longer for a whole archive: what counts is that something moves.
+const TIMEOUTS: [(&str, &str); 3] =
+    [("connect_timeout", "10 seconds"), ("read_timeout", "60 seconds"), ("timeout", "1 day")];
 /// A part of an upload; S3 takes 10,000 of them, no smaller than 5 MiB.
 const PART_LEN: usize = 16 << 20;
 const PARTS_AT_ONCE: usize = 2;
 const RETRIES_MAX: usize = 4;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_target_says_why() {
+        let s3 = |key: &str, credentials: Option<&str>| Place::S3 {
+            bucket: "b".into(),
+            prefix: String::new(),
+            options: [(key.to_owned(), "x".to_owned())].into(),
+            credentials: credentials.map(PathBuf::from),
+        };
+        assert!(Target::open(&s3("region", None)).is_ok());
+        for (place, expected) in [
+            (s3("regoin", None), "\"regoin\" is no setting"),
+            (s3("region", Some("/nowhere/secret")), "/nowhere/secret: No such file"),
+            (Place::Directory { path: "/nowhere".into(), make: false }, "is its disk mounted?"),
+        ] {
+            let error = Target::open(&place).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

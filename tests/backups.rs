@@ -10,6 +10,8 @@ mod control;
 mod encrypted;
 #[path = "backups/killed.rs"]
 mod killed;
+#[path = "backups/owners.rs"]
+mod owners;
 #[path = "backups/scheduled.rs"]
 mod scheduled;
 #[path = "backups/stage.rs"]

@@ -11,7 +11,7 @@ use super::{Failure, show};
 use crate::config::Millis;
 use crate::control::api::types::{
     AddonView, AdoptRequest, BackupList, BackupRequest, BackupView, CloneRequest, ImportView, Progress,
-    RestoreRequest,
+    RestoreRequest, ScheduleRequest, ScheduleView,
 };
 use crate::dialect::Name;
 
@@ -82,6 +82,28 @@ pub async fn backups(client: &Client, args: BackupsArgs, json: bool) -> Result<(
         (None, None) => client.get("/v1/backups").await?,
     };
     if json { show::json(&list) } else { show::backups(&list.backups) }
+}
+
+/// Says or shows how often an addon is backed up.
+pub async fn schedule(
+    client: &Client,
+    name: &Name,
+    every: Option<String>,
+    json: bool,
+) -> Result<(), Failure> {
+    let path = format!("/v1/addons/{name}/schedule");
+    let schedule: ScheduleView = match every {
+        Some(every) => client.put(&path, &ScheduleRequest { every }).await?,
+        None => client.get(&path).await?,
+    };
+    if json {
+        return show::json(&schedule);
+    }
+    let who = if schedule.own { "as was said for it" } else { "as the configuration says" };
+    match schedule.every_s {
+        Some(every_s) => show::line(&format!("{name} is backed up every {every_s} s, {who}")),
+        None => show::line(&format!("{name} is backed up when somebody asks, {who}")),
+    }
 }
 
 /// Reads a backup into an addon, or makes a new one of it.

@@ -54,6 +54,12 @@ impl Client {
         self.ask_for(Method::POST, path, body.into(), TIMEOUT_OF_ENGINES).await
     }
 
+    /// `PUT`.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
+        self.ask(Method::PUT, path, body.into()).await
+    }
+
     /// `PATCH`.
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;

@@ -28,6 +28,7 @@ pub async fn run(client: &Client, verb: DataVerb, json: bool) -> Result<(), Fail
             backup::backup(client, &name, &request, (!no_wait).then_some(timeout), json).await
         }
         DataVerb::Backups(args) => backup::backups(client, args, json).await,
+        DataVerb::Schedule { name, every } => backup::schedule(client, &name, every, json).await,
         DataVerb::Restore { name, from, new } => backup::restore(client, &name, from, new, json).await,
         DataVerb::Clone { name, new } => backup::clone(client, &name, &new, json).await,
     }

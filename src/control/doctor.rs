@@ -218,12 +218,12 @@ fn backups(api: &Api) -> Check {
     match api.backups.troubles() {
         Err(error) => Check::fail(NAME, error.to_string(), "see whether the disk of data_dir is full"),
         Ok(troubles) if !troubles.is_empty() => Check::fail(NAME, troubles.join("; "), hint),
-        Ok(_) if api.config.backup.every.is_none() => Check::warn(
+        Ok(_) if !api.backups.is_scheduled() => Check::warn(
             NAME,
             "addons are backed up only when somebody asks for it",
             "set every = \"24h\" in [backup] of the configuration, and a target on another machine",
         ),
-        Ok(_) => Check::ok(NAME, "every addon that can be backed up is"),
+        Ok(_) => Check::ok(NAME, "what is to be backed up is"),
     }
 }
 

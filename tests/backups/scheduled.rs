@@ -27,9 +27,7 @@ fn addons_are_backed_up_when_it_is_due() {
         assert!(stage.metrics().contains(&metric));
     }
     let says = |text: &str| stage.pierhead.run(&["doctor"]).stdout.contains(text);
-    wait_for("doctor to be content", Duration::from_secs(120), || {
-        says("every addon that can be backed up is")
-    });
+    wait_for("doctor to be content", Duration::from_secs(120), || says("what is to be backed up is"));
 
     // Nobody looks, and it fails.
     fs::rename(&disk, stage.file("elsewhere")).unwrap();
@@ -43,4 +41,41 @@ fn addons_are_backed_up_when_it_is_due() {
     let good = stage.good(&one);
     fs::rename(stage.file("elsewhere"), &disk).unwrap();
     wait_for("another good one", Duration::from_secs(120), || stage.good(&one).last() != good.last());
+}
+
+#[test]
+fn an_addon_has_a_schedule_of_its_own() {
+    let mut stage = Stage::new(&REDIS, "");
+    let (one, other) = (stage.name("one"), stage.name("other"));
+    for name in [&one, &other] {
+        stage.create(name);
+    }
+    let doctor = stage.pierhead.run(&["doctor"]).stdout;
+    assert!(doctor.contains("only when somebody asks"), "{doctor}");
+    assert!(stage.pierhead.ok(&["schedule", &one]).contains("when somebody asks, as the configuration says"));
+    let said = stage.pierhead.json(&["schedule", &one, "15s"]);
+    assert!(said["every_s"] == 15 && said["own"] == true, "{said}");
+    for bad in ["often", "0s", "10ms", ""] {
+        let refused = stage.pierhead.run(&["schedule", &one, bad]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
+    // It outlives a restart.
+    stage.pierhead.kill();
+    stage.pierhead.serve(None);
+    wait_for("two good ones", Duration::from_secs(120), || {
+        stage.pierhead.json(&["backups", &one])["backups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|backup| backup["state"] == "good")
+            .count()
+            >= 2
+    });
+    assert_eq!(stage.good(&other).len(), 0);
+    let said = stage.pierhead.json(&["schedule", &one, "off"]);
+    assert!(said.get("every_s").is_none() && said["own"] == true, "{said}");
+    let said = stage.pierhead.json(&["schedule", &one, "default"]);
+    assert!(said.get("every_s").is_none() && said["own"] == false, "{said}");
+    wait_for("the last one to end", Duration::from_secs(60), || stage.addons().len() == 2);
+    stage.leaves_nothing(&[&one, &other]);
 }

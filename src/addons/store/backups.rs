@@ -1,6 +1,6 @@
 //! Backups, and addons that are there for the sake of something that is going on.
 
-use rusqlite::{Connection, Row, Transaction, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 
 use super::{Store, StoreError};
 use crate::addons::Addon;
@@ -49,6 +49,25 @@ impl Store {
     pub fn forget_backup(&self, id: &str) -> Result<(), StoreError> {
         self.transaction(|transaction| {
             transaction.execute("DELETE FROM backups WHERE id = ?1", [id])?;
+            Ok(())
+        })
+    }
+
+    /// How often an addon is backed up, in milliseconds, 0 for never. `None`: as the configuration says.
+    pub fn schedule(&self, addon: &Name) -> Result<Option<i64>, StoreError> {
+        let query = "SELECT every_ms FROM schedules WHERE addon = ?1";
+        Ok(self.connection().query_row(query, [addon.as_str()], |row| row.get(0)).optional()?)
+    }
+
+    /// Changes that.
+    pub fn keep_schedule(&self, addon: &Name, every_ms: Option<i64>) -> Result<(), StoreError> {
+        self.transaction(|transaction| {
+            let addon = addon.as_str();
+            match every_ms {
+                Some(every_ms) => transaction
+                    .execute("INSERT OR REPLACE INTO schedules VALUES (?1, ?2)", params![addon, every_ms])?,
+                None => transaction.execute("DELETE FROM schedules WHERE addon = ?1", [addon])?,
+            };
             Ok(())
         })
     }

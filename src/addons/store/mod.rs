@@ -150,6 +150,7 @@ impl Store {
             upgrades::remove_of(transaction, name)?;
             swaps::remove_of(transaction, name)?;
             backups::remove_of(transaction, name)?;
+            transaction.execute("DELETE FROM schedules WHERE addon = ?1", [name.as_str()])?;
             logins::remove_of(transaction, name)?;
             settings::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)

@@ -167,6 +167,10 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE provisional (
         addon TEXT PRIMARY KEY            -- goes again if Pierhead ends before what it is there for
     ) STRICT;
+    CREATE TABLE schedules (
+        addon    TEXT PRIMARY KEY,
+        every_ms INTEGER NOT NULL         -- how often it is backed up, instead of as the configuration says; 0: never
+    ) STRICT;
     ",
 ];
 

@@ -51,6 +51,14 @@ pub enum DataVerb {
     /// List backups
     #[command(after_help = "Example: pierhead backups blog")]
     Backups(BackupsArgs),
+    /// Say or show how often an addon is backed up without anybody asking
+    #[command(after_help = "Example: pierhead schedule blog 12h")]
+    Schedule {
+        /// The addon
+        name: Name,
+        /// 12h or 7d; off; or default, for as the configuration says [default: only show it]
+        every: Option<String>,
+    },
     /// Replace the data of an addon by those of a backup, or make a new addon of it
     #[command(
         after_help = "Example: pierhead restore blog --from blog-20261124T211500Z-3f2a --as blog-before"

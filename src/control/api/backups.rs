@@ -6,15 +6,19 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use serde::Deserialize;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::caller::Caller;
 use super::types::{
     AdoptRequest, BackupList, BackupRequest, BackupView, CloneRequest, ImportView, RestoreRequest,
+    ScheduleRequest, ScheduleView,
 };
 use super::{Api, ApiError, parse_body, parse_name, rfc3339};
 use crate::addons::archives::Imported;
 use crate::addons::backups::Backup;
 use crate::addons::store::{StoreError, operation};
+use crate::config::Millis;
 use crate::control::backups::{Asked, BackupError};
 use crate::dialect::Name;
 
@@ -144,6 +148,46 @@ pub async fn clone_addon(
     let new = api.new_name(&request.name, addon.kind.as_str()).await?;
     let backups = Arc::clone(&api.backups);
     to_the_end(async move { backups.clone_addon(&addon, &new).await }).await
+}
+
+/// How often an addon is backed up without anybody asking.
+#[utoipa::path(get, path = "/v1/addons/{name}/schedule", tag = "backups", responses((status = 200, body = ScheduleView)))]
+pub async fn schedule(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<ScheduleView> {
+    let addon = api.addon(&name)?;
+    let own = api.store.schedule(&addon.name)?.is_some();
+    let every_s = api.backups.every_ms(&addon.name)?.map(|every_ms| every_ms / 1000);
+    Ok(Json(ScheduleView { every_s, own }))
+}
+
+/// Change how often an addon is backed up without anybody asking.
+#[utoipa::path(put, path = "/v1/addons/{name}/schedule", tag = "backups", request_body = ScheduleRequest, responses((status = 200, body = ScheduleView)))]
+pub async fn set_schedule(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<ScheduleView> {
+    let ScheduleRequest { every } = parse_body(body, r#"send JSON such as {"every": "12h"}"#)?;
+    let addon = api.addon(&name)?;
+    let (kind, _) = api.kind(addon.kind.as_str())?;
+    if kind.archive(&addon.name).is_none() {
+        return Err(BackupError::NotSupported(kind.name()).into());
+    }
+    let every_ms = match every.as_str() {
+        "default" => None,
+        "off" => Some(0),
+        text => {
+            let every = Millis::deserialize(StrDeserializer::<ValueError>::new(text)).ok();
+            let every_ms = every.and_then(|every| i64::try_from(every.get().as_millis()).ok());
+            let wrong = || {
+                let message = format!("{text:?} is no time between two backups");
+                ApiError::invalid("bad_schedule", message, "send 12h or 7d, 1s at least; off; or default")
+            };
+            Some(every_ms.filter(|every_ms| *every_ms >= 1000).ok_or_else(wrong)?)
+        }
+    };
+    api.store.keep_schedule(&addon.name, every_ms)?;
+    api.store.note(&addon, format!("backups every: {every}"))?;
+    schedule(State(api), Path(name)).await
 }
 
 /// Whoever has asked may go away: what has begun comes to its end.

@@ -122,6 +122,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(backups::info, backups::remove))
         .routes(routes!(backups::list))
         .routes(routes!(backups::adopt))
+        .routes(routes!(backups::schedule, backups::set_schedule))
         .routes(routes!(backups::restore))
         .routes(routes!(backups::clone_addon))
         .routes(routes!(logs::logs))

@@ -55,19 +55,33 @@ impl Backups {
 
     /// Backs addons up whenever that is due, one after the other, for ever.
     pub async fn run(self: Arc<Self>) {
-        let Some(every_ms) = self.every_ms() else { return };
-        let pause = Duration::from_millis((every_ms / 4).clamp(1000, 30_000) as u64);
         loop {
-            match self.due(every_ms) {
-                Ok(due) => {
-                    for addon in due {
-                        self.back_up_as_scheduled(&addon).await;
-                    }
+            let pause = match self.round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be read");
+                    PAUSE_MAX
                 }
-                Err(error) => tracing::error!(%error, "the store cannot be read"),
-            }
+            };
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Backs up what is due, and says when to look again.
+    async fn round(self: &Arc<Self>) -> Result<Duration, StoreError> {
+        let mut pause = PAUSE_MAX;
+        for (addon, every_ms) in self.scheduled()? {
+            pause = pause.min(Duration::from_millis(every_ms.unsigned_abs() / 4)).max(PAUSE_MIN);
+            let rows = self.store.backups(Some(&addon.name))?;
+            let is_due = due_at(&rows, addon.created_at, every_ms) <= now_ms();
+            // Those before it may have taken long.
+            let addon =
+                self.store.addon(&addon.name)?.filter(|addon| addon.life.state == lifecycle::State::Ready);
+            if let Some(addon) = addon.filter(|_| is_due) {
+                self.back_up_as_scheduled(&addon).await;
+            }
+        }
+        Ok(pause)
     }
 
     async fn back_up_as_scheduled(self: &Arc<Self>, addon: &Addon) {
@@ -95,32 +109,31 @@ impl Backups {
         Ok(self.fail(&backup, Some(addon), why.to_owned())?)
     }
 
-    fn due(&self, every_ms: i64) -> Result<Vec<Addon>, StoreError> {
-        let mut due = vec![];
-        for addon in self.scheduled()? {
-            let rows = self.store.backups(Some(&addon.name))?;
-            if addon.life.state == lifecycle::State::Ready
-                && due_at(&rows, addon.created_at, every_ms) <= now_ms()
-            {
-                due.push(addon);
-            }
-        }
-        Ok(due)
-    }
-
-    /// The addons that the schedule is for: those that can be backed up, and are there for their own sake.
-    fn scheduled(&self) -> Result<Vec<Addon>, StoreError> {
+    /// The addons that are backed up, and how often: those that can be, and are there for their own sake.
+    fn scheduled(&self) -> Result<Vec<(Addon, i64)>, StoreError> {
         let provisional = self.store.provisional()?;
-        let mut addons = self.store.addons()?;
-        addons.retain(|addon| {
+        let mut scheduled = vec![];
+        for addon in self.store.addons()? {
             let can_be = kind(addon.kind.as_str()).is_ok_and(|kind| kind.archive(&addon.name).is_some());
-            can_be && !provisional.contains(&addon.name)
-        });
-        Ok(addons)
+            let every_ms =
+                self.every_ms(&addon.name)?.filter(|_| can_be && !provisional.contains(&addon.name));
+            scheduled.extend(every_ms.map(|every_ms| (addon, every_ms)));
+        }
+        Ok(scheduled)
     }
 
-    fn every_ms(&self) -> Option<i64> {
-        self.config.backup.every.map(|every| i64::try_from(every.get().as_millis()).unwrap_or(i64::MAX))
+    /// Whether anything is backed up without anybody asking.
+    pub fn is_scheduled(&self) -> bool {
+        self.config.backup.every.is_some() || self.scheduled().is_ok_and(|scheduled| !scheduled.is_empty())
+    }
+
+    /// How often an addon is backed up; `None`: when somebody asks.
+    pub fn every_ms(&self, name: &Name) -> Result<Option<i64>, StoreError> {
+        let configured = || {
+            self.config.backup.every.map(|every| i64::try_from(every.get().as_millis()).unwrap_or(i64::MAX))
+        };
+        let every_ms = self.store.schedule(name)?.or_else(configured);
+        Ok(every_ms.filter(|every_ms| *every_ms > 0))
     }
 
     /// What somebody should know: backups that are overdue, and those whose latest try has failed. An addon a line.
@@ -133,9 +146,8 @@ impl Backups {
             if let Some(Backup { state: State::Failed, reason, .. }) = latest {
                 let reason = reason.as_deref().unwrap_or("no reason is known");
                 troubles.push(format!("{}: the latest backup failed: {reason}", addon.name));
-            } else if let Some(every_ms) = self.every_ms()
-                && scheduled.contains(&addon)
-                && is_overdue(&rows, addon.created_at, every_ms, now_ms())
+            } else if let Some((_, every_ms)) = scheduled.iter().find(|(other, _)| other.name == addon.name)
+                && is_overdue(&rows, addon.created_at, *every_ms, now_ms())
             {
                 troubles.push(format!("{}: its scheduled backup is overdue", addon.name));
             }
@@ -171,4 +183,7 @@ impl Backups {
     }
 }
 
+/// So long at most until something that has become due is begun.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -71,6 +71,24 @@ pub struct BackupList {
     pub backups: Vec<BackupView>,
 }
 
+/// Body of `PUT /v1/addons/{name}/schedule`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleRequest {
+    /// `12h` or `7d`; `off` for only when somebody asks; `default` for as the configuration says.
+    pub every: String,
+}
+
+/// How often an addon is backed up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleView {
+    /// In seconds; none: when somebody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<i64>,
+    /// Whether that is the addon's own, or as the configuration says.
+    pub own: bool,
+}
+
 /// Body of `POST /v1/backups/adopt`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

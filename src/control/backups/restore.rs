@@ -42,49 +42,31 @@ impl Backups {
     /// Makes a new addon with the data of a backup. There is none if that fails.
     pub async fn restore_as_new(&self, backup: &Backup, name: &Name) -> Result<Imported, BackupError> {
         let job = self.job(name, "restore")?;
-        let kind = kind(backup.kind.as_str())?;
+        let (kind, what) = (kind(backup.kind.as_str())?, format!("restore of {}", backup.id));
         let spool = self.fetch(backup, &job).await?;
-        self.fill_new(
-            name,
-            kind,
-            (&backup.plan, &backup.image),
-            None,
-            spool,
-            &job,
-            &format!("restore of {}", backup.id),
-        )
-        .await
+        let new = New { name, kind, plan: &backup.plan, image: &backup.image, like: None };
+        self.fill_new(new, spool, &job, &what).await
     }
 
     /// Makes a new addon with the data of another. There is none if that fails.
-    pub async fn clone_addon(&self, addon: &Addon, new: &Name) -> Result<Imported, BackupError> {
-        let job = self.job(new, "clone")?;
-        let kind = kind(addon.kind.as_str())?;
+    pub async fn clone_addon(&self, addon: &Addon, name: &Name) -> Result<Imported, BackupError> {
+        let job = self.job(name, "clone")?;
+        let (kind, what) = (kind(addon.kind.as_str())?, format!("clone of {}", addon.name));
         job.step("exporting", 0);
         let spool = Arc::new(self.archives.spooled(addon, kind, &|bytes| job.done(bytes)).await?);
-        self.fill_new(
-            new,
-            kind,
-            (&addon.plan, &addon.image),
-            Some(&addon.name),
-            spool,
-            &job,
-            &format!("clone of {}", addon.name),
-        )
-        .await
+        let new = New { name, kind, plan: &addon.plan, image: &addon.image, like: Some(&addon.name) };
+        self.fill_new(new, spool, &job, &what).await
     }
 
     async fn fill_new(
         &self,
-        name: &Name,
-        kind: &dyn Kind,
-        of: (&Name, &str),
-        like: Option<&Name>,
+        new: New<'_>,
         spool: Arc<Spool>,
         job: &Job,
         what: &str,
     ) -> Result<Imported, BackupError> {
-        let addon = self.fresh(name.clone(), kind, of, like)?;
+        let (name, kind) = (new.name, new.kind);
+        let addon = self.fresh(&new)?;
         let result = async {
             job.step("making the addon", 0);
             let ready = self.ready(name).await?;
@@ -165,14 +147,9 @@ impl Backups {
         Ok(plain)
     }
 
-    /// Asks for an addon that goes again unless it is kept, with the settings of another.
-    pub(super) fn fresh(
-        &self,
-        name: Name,
-        kind: &dyn Kind,
-        (plan, image): (&Name, &str),
-        like: Option<&Name>,
-    ) -> Result<Addon, BackupError> {
+    /// Asks for an addon that goes again unless it is kept.
+    pub(super) fn fresh(&self, new: &New<'_>) -> Result<Addon, BackupError> {
+        let New { name, kind, plan, image, like } = *new;
         let config = self.config.kinds.get(kind.name());
         let config = config.ok_or_else(|| {
             BackupError::Failed(format!("kind {0} is not configured: add [kind.{0}]", kind.name()))
@@ -180,7 +157,7 @@ impl Backups {
         let plan = if self.config.plans.contains_key(plan) { plan } else { &config.plan };
         let now = now_ms();
         let addon = Addon {
-            name,
+            name: name.clone(),
             kind: Name::parse(kind.name()).map_err(|error| BackupError::Failed(error.to_string()))?,
             protocol: kind.protocol(),
             plan: plan.clone(),
@@ -243,6 +220,16 @@ impl Backups {
         }
         Ok(())
     }
+}
+
+/// An addon that is to be made.
+pub(super) struct New<'a> {
+    pub(super) name: &'a Name,
+    pub(super) kind: &'a dyn Kind,
+    pub(super) plan: &'a Name,
+    pub(super) image: &'a str,
+    /// Whose settings it has.
+    pub(super) like: Option<&'a Name>,
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

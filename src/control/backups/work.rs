@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::restore::New;
 use super::{BackupError, Backups, Job, kind};
 use crate::addons::archives::Spool;
 use crate::addons::backups::{Backup, Manifest, State, Stored, Target, TargetError, encrypt, surplus};
@@ -96,8 +97,9 @@ impl Backups {
 
     /// Reads an archive into an addon of its own, which is gone afterwards, whatever comes of it.
     async fn verify(&self, addon: &Addon, kind: &dyn Kind, spool: &Arc<Spool>) -> Result<(), BackupError> {
-        let scratch =
-            self.fresh(self.scratch_name()?, kind, (&addon.plan, &addon.image), Some(&addon.name))?;
+        let name = self.scratch_name()?;
+        let (plan, image) = (&addon.plan, addon.image.as_str());
+        let scratch = self.fresh(&New { name: &name, kind, plan, image, like: Some(&addon.name) })?;
         let read_in = async {
             let ready = self.ready(&scratch.name).await?;
             let received = self.archives.received(&ready, kind, Arc::clone(spool))?;

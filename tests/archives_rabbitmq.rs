@@ -18,7 +18,7 @@ fn has(name: &str) -> String {
         let command = ["exec", name, "rabbitmqctl", "-q", "--no-table-headers"];
         let mut lines: Vec<_> = docker(&[&command, &what[..1], &["-p", name], &what[1..]].concat())
             .lines()
-            .map(str::to_owned)
+            .map(|line| line.trim().to_owned())
             .collect();
         lines.sort();
         lines.join("\n").replace(name, "NAME")

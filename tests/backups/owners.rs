@@ -35,7 +35,6 @@ fn who_has_a_token_of_an_app_backs_its_own_addons_up_and_no_more() {
         &["backup", &one, "--to", "local"][..],
         &["backup", &one, "--keep", "1"],
         &["restore", &one, "--from", &other],
-        &["restore", &one, "--from", &id, "--as", &stage.name("new")],
         &["clone", &one, &stage.name("new")],
     ] {
         forbidden(&shop, arguments, "only an admin may");
@@ -45,6 +44,8 @@ fn who_has_a_token_of_an_app_backs_its_own_addons_up_and_no_more() {
     {
         forbidden(&shop, arguments, "this token is for the app shop");
     }
+    let new = stage.name("new");
+    forbidden(&shop, &["restore", &one, "--from", &id, "--as", &new], "this token is for the app shop");
     forbidden(&crm, &["restore", &one, "--from", &id], "this token is for the app crm");
 
     // Another app's addon of the same name: what the earlier one had is not its business.

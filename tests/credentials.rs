@@ -67,6 +67,10 @@ fn postgresql_logins_may_do_what_they_were_made_for() {
     stage.pierhead.ok(&["import", name, dump.to_str().unwrap()]);
     assert_eq!(psql(&reader, "SELECT x FROM made"), Ok("9".into()), "after everything was made anew");
 
+    let connected =
+        stage.pierhead.ok(&["connect", name, "--role", "reader", "--", "-XAtc", "SELECT session_user"]);
+    assert_eq!(connected.trim(), format!("{name}.reader"));
+    assert_eq!(stage.pierhead.ok(&["enter", name, "--", "hostname"]).trim(), name);
     stage.answers_twice_the_same("reader", "read-only", &reader);
     stage.counts(&[("", 0), ("reader", 0)]);
     let long = stage.session(&reader, "SELECT pg_sleep(60)");

@@ -5,6 +5,7 @@
 
 mod control;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -245,6 +246,28 @@ fn several_at_once() {
     if iptables_is_on() {
         assert!(reached.is_err(), "{} reaches {other}", names[0]);
     }
+    for name in &names {
+        pierhead.ok(&["destroy", name, "--force", "--no-wait"]);
+    }
+    wait_for("all of them to be gone", Duration::from_secs(60), || pierhead.left_on_docker().is_empty());
+}
+
+#[test]
+fn networks_fill_grow_and_go() {
+    let pierhead = Pierhead::start_with("[docker]\nnetwork_containers_max = 2\n");
+    let names: Vec<String> = (0..5).map(|n| pierhead.name(&format!("n{n}"))).collect();
+    for name in &names {
+        pierhead.ok(&["create", "redis", name, "--no-wait"]);
+    }
+    let mut on: HashMap<String, usize> = HashMap::new();
+    for name in &names {
+        pierhead.ok(&["wait", name]);
+        let networks = inspect(name)["NetworkSettings"]["Networks"].as_object().unwrap().clone();
+        *on.entry(networks.keys().next().unwrap().clone()).or_default() += 1;
+    }
+    let mut filled: Vec<usize> = on.into_values().collect();
+    filled.sort();
+    assert_eq!(filled, [1, 2, 2], "made all at once, two on a network at most");
     for name in &names {
         pierhead.ok(&["destroy", name, "--force", "--no-wait"]);
     }

@@ -5,15 +5,15 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::Failure;
 use super::client::Client;
+use super::{Failure, verbs};
 use crate::addons::kinds::ClientCommand;
-use crate::control::api::types::UrlView;
+use crate::control::api::types::{AddonView, UrlView};
 use crate::dialect::Name;
 
 /// Replaces this process by the client; returns only if that fails.
-pub async fn connect(client: &Client, name: &Name, arguments: &[String]) -> Failure {
-    let url: UrlView = match client.get(&format!("/v1/addons/{name}/url")).await {
+pub async fn connect(client: &Client, name: &Name, role: Option<&str>, arguments: &[String]) -> Failure {
+    let url: UrlView = match verbs::url(client, name, role, None).await {
         Ok(url) => url,
         Err(failure) => return failure,
     };
@@ -46,11 +46,36 @@ pub async fn connect(client: &Client, name: &Name, arguments: &[String]) -> Fail
     Failure::failed(format!("cannot run {}: {error}", command.get_program().to_string_lossy()))
 }
 
+/// Becomes a shell in the addon's container, or another program there. Needs the Docker engine of that host.
+pub async fn enter(client: &Client, name: &Name, program: &[String]) -> Failure {
+    let addon: AddonView = match client.get(&format!("/v1/addons/{name}")).await {
+        Ok(addon) => addon,
+        Err(failure) => return failure,
+    };
+    let Some(container) = addon.container else {
+        return Failure::failed(format!("{name} has no container"))
+            .hint(format!("`pierhead info {name}` says what it has"));
+    };
+    let mut command = Command::new("docker");
+    command.args(["exec", exec_option(), &container]);
+    match program {
+        // Not every image has bash.
+        [] => command.args(["sh", "-c", "command -v bash >/dev/null && exec bash; exec sh"]),
+        program => command.args(program),
+    };
+    let error = command.exec();
+    Failure::failed(format!("cannot run docker: {error}"))
+        .hint("install Docker's command line; on another host, enter its container there")
+}
+
+fn exec_option() -> &'static str {
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() { "-it" } else { "-i" }
+}
+
 /// The client program in the addon's own container. Docker takes the password over from this process' environment.
 fn in_container(client: &ClientCommand, script: Option<&str>, container: &str) -> Command {
     let mut command = Command::new("docker");
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    command.args(["exec", if terminal { "-it" } else { "-i" }, "--env", &client.password_variable]);
+    command.args(["exec", exec_option(), "--env", &client.password_variable]);
     command.arg(container);
     match script {
         Some(script) => command.args(["sh", "-c", script]),

@@ -37,7 +37,10 @@ pub async fn run(client: &Client, verb: Verb, json: bool) -> Result<ExitCode, Fa
         Verb::Events { name, follow, tail } => {
             events::events(client, name.as_ref(), follow, tail, json).await?
         }
-        Verb::Connect { name, arguments } => return Err(connect::connect(client, &name, &arguments).await),
+        Verb::Connect { name, role, arguments } => {
+            return Err(connect::connect(client, &name, role.as_deref(), &arguments).await);
+        }
+        Verb::Enter { name, program } => return Err(connect::enter(client, &name, &program).await),
         Verb::Destroy { name, force, wait } => destroy(client, &name, force, wait, json).await?,
         Verb::Upgrade(verb) => upgrade::run(client, verb, json).await?,
         Verb::Data(verb) => data::run(client, verb, json).await?,
@@ -112,7 +115,7 @@ fn warn_if_stale(since: Option<&str>) {
     }
 }
 
-async fn url(
+pub(super) async fn url(
     client: &Client,
     name: &Name,
     role: Option<&str>,

@@ -157,13 +157,23 @@ pub enum LogFormat {
 }
 
 /// The Docker engine.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DockerConfig {
     /// `unix:///path` or `tcp://host:port`; none: `DOCKER_HOST`, else the engine's usual socket.
     pub host: Option<String>,
     /// Which way the edge reaches containers.
     pub reach: Reach,
+    /// Containers on one of the networks of addons; then another one is made. A Linux bridge holds 1,023 ports, and refuses
+    /// the next.
+    #[serde(deserialize_with = "units::bridge_ports")]
+    pub network_containers_max: u32,
+}
+
+impl Default for DockerConfig {
+    fn default() -> Self {
+        DockerConfig { host: None, reach: Reach::default(), network_containers_max: 1000 }
+    }
 }
 
 /// Which way the edge reaches containers.

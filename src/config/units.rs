@@ -95,6 +95,18 @@ pub(super) fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D
     })
 }
 
+/// Containers on one bridge, which has 1,023 ports, one of them the host's.
+pub(super) fn bridge_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let value = u32::deserialize(deserializer)?;
+    if (1..=1022).contains(&value) {
+        return Ok(value);
+    }
+    Err(de::Error::invalid_value(
+        de::Unexpected::Unsigned(value.into()),
+        &"a number of containers from 1 to 1022",
+    ))
+}
+
 /// A number of CPUs: Docker takes no less than a hundredth of one.
 pub(super) fn cpus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;

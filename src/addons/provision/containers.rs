@@ -13,7 +13,9 @@ impl Provisioner {
         let docker = self.docker().await?;
         let image = docker.inspect_image(&addon.image).await.map_err(|error| self.engine.failure(error))?;
         let declared = image.config.and_then(|config| config.volumes).unwrap_or_default();
-        let network = self.network(false).await?;
+        // Otherwise many that are made at once would all take the last place.
+        let _one_at_a_time = self.networks.lock().await;
+        let network = self.network_with_room(false).await?;
         let network = network.ok_or_else(|| Failure::Retry("no network has room".into()))?;
         let kind = kind(addon)?;
         let superuser = self.superuser(addon, kind);

@@ -2,23 +2,29 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{Network, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{
+    ContainerSummary, EndpointSettings, Network, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest,
+};
 use bollard::query_parameters as query;
 
 use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, Provisioner};
-
-/// Containers on one network. A Linux bridge holds 1,023 ports, one of them the host's.
-const CONTAINERS_MAX: usize = 1000;
 
 impl Provisioner {
     /// Id of a network with room. If there is none: `None`, or a new one with `make`.
     pub(super) async fn network(&self, make: bool) -> Result<Option<String>, Failure> {
         let _one_at_a_time = self.networks.lock().await;
+        self.network_with_room(make).await
+    }
+
+    /// The same for who has the turn, and keeps it until there is a container on it.
+    pub(super) async fn network_with_room(&self, make: bool) -> Result<Option<String>, Failure> {
         let mut networks = self.our_networks().await?;
         // The fullest first would save bridges; the oldest first is what people expect to see.
         networks.sort_by_key(|network| network_number(network.name.as_deref().unwrap_or("")));
+        let max = self.config.docker.network_containers_max as usize;
         for id in networks.into_iter().filter_map(|network| network.id) {
-            if self.containers_on(&id).await? < CONTAINERS_MAX {
+            if self.containers_on(&id).await? < max {
                 return Ok(Some(id));
             }
         }
@@ -62,16 +68,12 @@ impl Provisioner {
         }
     }
 
+    /// How many containers are on a network, or will be once they are started: Docker's own filter does not know these.
     pub(super) async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
-        let filters = HashMap::from([("network", vec![network])]);
-        let options = query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self
-            .docker()
-            .await?
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| self.engine.failure(error))?;
-        Ok(containers.len())
+        let options = query::ListContainersOptionsBuilder::default().all(true).build();
+        let containers = self.docker().await?.list_containers(Some(options)).await;
+        let containers = containers.map_err(|error| self.engine.failure(error))?;
+        Ok(containers.iter().filter(|container| is_on(container, network)).count())
     }
 
     /// Makes the network with the first free number; numbers of somebody else's are skipped. Docker lets two
@@ -115,6 +117,16 @@ impl Provisioner {
             ..Default::default()
         }
     }
+}
+
+/// A container that was never started knows its network only as it was asked for.
+fn is_on(container: &ContainerSummary, network: &str) -> bool {
+    let settings = container.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let attached = |(name, endpoint): (&String, &EndpointSettings)| {
+        name == network || endpoint.network_id.as_deref() == Some(network)
+    };
+    let asked = container.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
+    settings.is_some_and(|networks| networks.iter().any(attached)) || asked == Some(network)
 }
 
 fn network_name(number: u32) -> String {

@@ -146,9 +146,23 @@ pub enum Verb {
     Connect {
         /// The addon
         name: Name,
+        /// As a further login, by what stands behind the dot [default: the application's login]
+        #[arg(long)]
+        role: Option<String>,
         /// Further arguments for the client
         #[arg(last = true, value_name = "ARGUMENT")]
         arguments: Vec<String>,
+    },
+    /// Open a shell in an addon's container, or run a program there
+    #[command(
+        after_help = "Examples:\n  pierhead enter blog\n  pierhead enter blog -- df -h /var/lib/postgresql/data"
+    )]
+    Enter {
+        /// The addon
+        name: Name,
+        /// The program and its arguments [default: a shell]
+        #[arg(last = true, value_name = "PROGRAM")]
+        program: Vec<String>,
     },
     /// What to do with data.
     #[command(flatten)]

@@ -42,7 +42,8 @@ fn there_and_back(stage: &Stage) {
     let dir = stage.file("data/backups");
     let archive = dir.join(file);
     let manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(dir.join(&one).join(format!("{id}.json"))).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(dir.join(&one).join(format!("{id}.manifest.json"))).unwrap())
+            .unwrap();
     assert_eq!(manifest["stored_bytes"].as_u64().unwrap(), fs::metadata(&archive).unwrap().len());
     assert_eq!(manifest["sha256"], backup["sha256"]);
     assert!(stage::sha256(&archive) == manifest["stored_sha256"] && manifest["kind"] == stage.kind.name);
@@ -185,7 +186,7 @@ fn a_target_that_is_gone_is_no_empty_target() {
     stage.pierhead.ok(&["destroy", &one, "--force"]);
     stage.pierhead.kill();
     fs::remove_dir_all(stage.file("data")).unwrap();
-    fs::write(disk.join(&one).join("bad.json"), "{}").unwrap();
+    fs::write(disk.join(&one).join("bad.manifest.json"), "{}").unwrap();
     stage.pierhead.serve(None);
     let adopted = stage.pierhead.json(&["backups", "--adopt", "disk"]);
     assert_eq!(adopted["backups"].as_array().unwrap().len(), 2);

@@ -90,7 +90,7 @@ fn a_bucket_there_and_back_and_gone() {
     assert!(backup["bytes"].as_u64().unwrap() > 2 * (16 << 20), "{backup}");
     let id = backup["id"].as_str().unwrap();
     let at = |id: &str, extension: &str| format!("edge/one/{one}/{id}.{extension}");
-    assert_eq!(bucket.names(), [at(id, "json"), at(id, "rdb")]);
+    assert_eq!(bucket.names(), [at(id, "manifest.json"), at(id, "rdb")]);
     stage.change(&one);
     stage.pierhead.ok(&["restore", &one, "--from", id]);
     assert_eq!(stage.sum(&one), sum);
@@ -117,7 +117,7 @@ fn a_bucket_there_and_back_and_gone() {
     assert!(failed.code == Some(1) && failed.stderr.contains("target offsite"), "{failed:?}");
     bucket.request("PUT", "/backups");
     let next = stage.backup(&one);
-    assert_eq!(bucket.names(), [at(&next, "json"), at(&next, "rdb")]);
+    assert_eq!(bucket.names(), [at(&next, "manifest.json"), at(&next, "rdb")]);
     for _ in 0..2 {
         stage.backup(&one);
     }

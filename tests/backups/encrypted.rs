@@ -25,7 +25,8 @@ fn what_is_encrypted_is_read_with_the_identity_and_with_no_other() {
     let stored = std::fs::read(stage.file("data/backups").join(file)).unwrap();
     assert!(stored.starts_with(b"age-encryption.org/v1\n"));
     assert!(!stored.windows(5).any(|window| window == b"PGDMP"));
-    let manifest = std::fs::read_to_string(stage.file("data/backups").join(&one).join(format!("{id}.json")));
+    let manifest =
+        std::fs::read_to_string(stage.file("data/backups").join(&one).join(format!("{id}.manifest.json")));
     assert!(manifest.unwrap().contains("\"encrypted\": true"));
 
     stage.change(&one);

@@ -50,9 +50,12 @@ impl Backup {
 
     /// The path of its manifest at the target.
     pub fn manifest_path(&self) -> String {
-        format!("{}/{}.json", self.addon, self.id)
+        format!("{}/{}{MANIFEST_END}", self.addon, self.id)
     }
 }
+
+/// What the names of manifests end with, and of no archive.
+pub(super) const MANIFEST_END: &str = ".manifest.json";
 
 /// How far a backup is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

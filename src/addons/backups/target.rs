@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::Manifest;
+use super::model::MANIFEST_END;
 use crate::addons::hex;
 use crate::config::Place;
 
@@ -159,7 +160,7 @@ impl Target {
         self.is_there()?;
         let found: Vec<_> = self.store.list(None).map_ok(|meta| meta.location).try_collect().await?;
         let mut manifests = vec![];
-        for path in found.iter().filter(|path| path.extension() == Some("json")) {
+        for path in found.iter().filter(|path| path.as_ref().ends_with(MANIFEST_END)) {
             let bytes = self.store.get(path).await?.bytes().await?;
             match Manifest::parse(&bytes) {
                 Ok(manifest) => manifests.push(manifest),

@@ -12,6 +12,16 @@ const PARAMETER = Array.from({ length: 300000 }, (_, n) => String.fromCharCode(0
 const RESULT_SQL = "select repeat('0123456789', 30000) as v";
 const PREPARED_SQL = 'select sum(n)::int as v from generate_series(1, $1::int) n';
 
+// As in postgres_cases.py.
+const CROWD_SQL = [
+    `set application_name = 'crowd-${process.pid}'`,
+    `do $$ begin for n in 1..1200 loop
+        perform pg_stat_clear_snapshot();
+        if (select count(*) from pg_stat_activity where application_name = 'crowd-${process.pid}') >= 50 then perform pg_sleep(2); return; end if;
+        perform pg_sleep(0.05);
+    end loop; raise exception 'alone'; end $$`,
+];
+
 const [driver, host, port, name, password, ...others] = process.argv.slice(2);
 
 const { PIERHEAD_TEST_ZONE: zone, PIERHEAD_TEST_CA: ca } = process.env;
@@ -26,7 +36,7 @@ async function withPg(user, secret, work) {
     const one = async (...query) => (await client.query(...query)).rows[0].v;
     const prepared = (n) => one({ name: 'numbers', text: PREPARED_SQL, values: [n] });
     try {
-        return await work(one, prepared);
+        return await work(one, prepared, (text) => client.query(text));
     } finally {
         await client.end();
     }
@@ -38,7 +48,7 @@ async function withPostgresJs(user, secret, work) {
     const one = async (text, values = []) => (await sql.unsafe(text, values))[0].v;
     const prepared = async (n) => (await sql.unsafe(PREPARED_SQL, [n], { prepare: true }))[0].v;
     try {
-        return await work(one, prepared);
+        return await work(one, prepared, (text) => sql.unsafe(text));
     } finally {
         await sql.end({ timeout: 5 });
     }
@@ -51,6 +61,10 @@ const cases = {
     prepared: async (_, prepared) => [await prepared(10), await prepared(100), await prepared(1000)],
 };
 
+async function crowd(_, __, run) {
+    for (const text of CROWD_SQL) await run(text);
+}
+
 async function attempt(user, secret, work) {
     try {
         return { ok: await (driver === 'pg' ? withPg : withPostgresJs)(user, secret, work) };
@@ -62,6 +76,8 @@ async function attempt(user, secret, work) {
 async function main() {
     const seen = {};
     for (const [name_of_case, work] of Object.entries(cases)) seen[name_of_case] = await attempt(name, password, work);
+    const ended = await Promise.all(Array.from({ length: 50 }, () => attempt(name, password, crowd)));
+    seen.crowd = ended.find((end) => !('ok' in end)) ?? { ok: ended.length };
     seen.wrong = await attempt(name, 'not the password', cases.login);
     for (const [other_case, other] of others.map((pair) => pair.split('='))) {
         seen[other_case] = await attempt(other, password, cases.login);

@@ -2,12 +2,13 @@
 
     postgres_cases.py DRIVER HOST PORT NAME PASSWORD [CASE=OTHER_NAME...]
 
-Cases: login, parameter and result (both large), prepared (statements), wrong (password), and for each CASE the login
+Cases: login, parameter and result (both large), prepared (statements), crowd (50 connections at once), wrong (password), and for each CASE the login
 of OTHER_NAME. With PIERHEAD_TEST_ZONE and PIERHEAD_TEST_CA set, TLS is demanded: the host is USER.ZONE at the address
 HOST, and its certificate is verified. What a case gives is {"ok": VALUE}, or {"code": SQLSTATE, "text": WHAT A PERSON SEES}.
 """
 
 import asyncio
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -19,6 +20,15 @@ PARAMETER = "".join(chr(0x21 + n * 7919 % 94) for n in range(300_000))
 ZONE, CA = os.environ.get("PIERHEAD_TEST_ZONE"), os.environ.get("PIERHEAD_TEST_CA")
 RESULT_SQL = "select repeat('0123456789', 30000)"
 PREPARED_SQL = "select sum(n) from generate_series(1, {}) n"
+# Waits until fifty sessions are here at once, and then until all of them have seen that.
+CROWD_SQL = [
+    "set application_name = '{}'",
+    """do $$ begin for n in 1..1200 loop
+        perform pg_stat_clear_snapshot();
+        if (select count(*) from pg_stat_activity where application_name = '{}') >= 50 then perform pg_sleep(2); return; end if;
+        perform pg_sleep(0.05);
+    end loop; raise exception 'alone'; end $$""",
+]
 
 
 def main():
@@ -32,10 +42,27 @@ def main():
             return {"code": code_of(error), "text": text_of(error)}
 
     seen = {case: attempt(name, password, work) for case, work in cases.items()}
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        ended = list(pool.map(lambda _: attempt(name, password, crowd_of(driver)), range(50)))
+    seen["crowd"] = next((end for end in ended if "ok" not in end), {"ok": len(ended)})
     seen["wrong"] = attempt(name, "not the password", cases["login"])
     for case, other in (pair.split("=") for pair in others):
         seen[case] = attempt(other, password, cases["login"])
     print(json.dumps(seen))
+
+
+def crowd_of(driver):
+    statements = [sql.replace("{}", f"crowd-{os.getpid()}") for sql in CROWD_SQL]
+    if driver == "asyncpg":
+
+        async def all_of(connection):
+            for sql in statements:
+                await connection.execute(sql)
+
+        return asyncpg_cases_for(all_of)
+    if driver == "pg8000":
+        return pg8000_cases_for(lambda connection: [connection.run(sql) for sql in statements] and None)
+    return dbapi_on_connection(driver)(lambda cursor: [cursor.execute(sql) for sql in statements] and None)
 
 
 def libpq_place(host, user):
@@ -72,7 +99,7 @@ def text_of(error):
     return message if not hint or hint in message else f"{message}\nHINT:  {hint}"
 
 
-def dbapi_cases(driver):
+def dbapi_on_connection(driver):
     module = __import__(driver)
 
     def on_connection(work):
@@ -85,6 +112,12 @@ def dbapi_cases(driver):
                 connection.close()
 
         return run
+
+    return on_connection
+
+
+def dbapi_cases(driver):
+    on_connection = dbapi_on_connection(driver)
 
     def one(cursor, *query, **how):
         cursor.execute(*query, **how)

@@ -21,7 +21,7 @@ pub const DRIVERS: [(&str, &str); 7] = [
     ("tokio-postgres", "here"),
 ];
 /// What must be the same through the edge as directly.
-pub const SAME: [&str; 5] = ["login", "parameter", "result", "prepared", "wrong"];
+pub const SAME: [&str; 6] = ["login", "parameter", "result", "prepared", "crowd", "wrong"];
 const UNKNOWN: &str = "nobody-here";
 
 #[test]
@@ -43,6 +43,7 @@ fn every_driver_sees_what_it_sees_on_a_direct_connection() {
             row.push("as direct".to_owned());
         }
         assert_eq!(through["login"], json!({"ok": engine.name}), "{driver}");
+        assert_eq!(through["crowd"], json!({"ok": 50}), "{driver}");
         assert_eq!(through["prepared"], json!({"ok": [55, 5050, 500_500]}), "{driver}");
         assert!(through["result"]["ok"].as_str().is_some_and(|text| text.starts_with("300000 ")), "{driver}");
         assert!(text_of(&through["wrong"]).contains("password authentication failed for user"), "{driver}");
@@ -96,6 +97,7 @@ fn tokio_postgres_cases(host: &str, port: u16, name: &str) -> Value {
         ("parameter", name, PASSWORD),
         ("result", name, PASSWORD),
         ("prepared", name, PASSWORD),
+        ("crowd", name, PASSWORD),
         ("wrong", name, "not the password"),
         ("unknown", UNKNOWN, PASSWORD),
         ("stopped", engine::stopped(), PASSWORD),
@@ -115,6 +117,10 @@ fn tokio_postgres_cases(host: &str, port: u16, name: &str) -> Value {
 }
 
 async fn tokio_postgres_case(case: &str, config: &Config) -> Result<Value, Error> {
+    if case == "crowd" {
+        let all = futures_util::future::try_join_all((0..50).map(|_| one_of_a_crowd(config))).await?;
+        return Ok(json!(all.len()));
+    }
     let (client, connection) = config.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
     let value = match case {
@@ -135,6 +141,22 @@ async fn tokio_postgres_case(case: &str, config: &Config) -> Result<Value, Error
     drop(client);
     let _ = connection.await;
     Ok(value)
+}
+
+/// As in `tests/clients/postgres_cases.py`: waits until fifty sessions are here at once, and then until all have seen that.
+async fn one_of_a_crowd(config: &Config) -> Result<(), Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let crowd = format!("crowd-{}", std::process::id());
+    let wait = format!(
+        "set application_name = '{crowd}'; do $$ begin for n in 1..1200 loop perform pg_stat_clear_snapshot();
+         if (select count(*) from pg_stat_activity where application_name = '{crowd}') >= 50
+         then perform pg_sleep(2); return; end if; perform pg_sleep(0.05); end loop; raise exception 'alone'; end $$"
+    );
+    client.batch_execute(&wait).await?;
+    drop(client);
+    let _ = connection.await;
+    Ok(())
 }
 
 async fn prepared(client: &Client) -> Result<Value, Error> {

@@ -17,7 +17,7 @@ use crate::addons::lifecycle::{Failure, State as Life};
 type Answer<T> = Result<Json<T>, ApiError>;
 
 /// The settings of an addon's engine that have values of its own.
-#[utoipa::path(get, path = "/v1/addons/{name}/settings", tag = "addons", responses((status = 200, body = SettingsView)))]
+#[utoipa::path(get, operation_id = "settings", path = "/v1/addons/{name}/settings", tag = "addons", responses((status = 200, body = SettingsView)))]
 pub async fn list(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer<SettingsView> {
     let addon = api.addon(&name)?;
     let settings = settings_of(&addon)?;

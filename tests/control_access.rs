@@ -68,6 +68,7 @@ fn the_openapi_document_is_valid_and_whole() {
         ("/v1/addons/{name}", "patch"),
         ("/v1/addons/{name}/import", "post"),
         ("/v1/apps/{app}/attachments/{variable}", "delete"),
+        ("/v1/addons/{name}/schedule", "put"),
         ("/v1/tokens", "post"),
         ("/v1/operations/{id}", "get"),
     ] {

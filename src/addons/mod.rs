@@ -6,6 +6,7 @@
 
 pub mod apps;
 pub mod archives;
+pub mod backups;
 pub(crate) mod crash;
 pub mod kinds;
 pub mod lifecycle;

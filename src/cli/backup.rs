@@ -1,271 +1,176 @@
-//! `pierhead backup`, `backups`, `restore` and `clone`: exports with a manifest, which count only once they have been read in
-//! again.
-//!
-//! A backup is two files in a directory: the engine's own archive, and `NAME-TIME.json`, which is written last. Nothing here
-//! needs more than `export`, `import`, `create` and `destroy`.
+//! `pierhead backup`, `backups`, `restore` and `clone`: asked of the server, with a progress bar meanwhile.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use indicatif::ProgressBar;
 
+use super::args::BackupsArgs;
 use super::client::Client;
-use super::data::{export_to, import_from};
-use super::waiting::until_settled;
+use super::data::bar;
 use super::{Failure, show};
-use crate::addons::hex;
 use crate::config::Millis;
-use crate::control::api::types::{AddonView, CreateRequest};
+use crate::control::api::types::{
+    AddonView, AdoptRequest, BackupList, BackupRequest, BackupView, CloneRequest, ImportView, Progress,
+    RestoreRequest, ScheduleRequest, ScheduleView,
+};
 use crate::dialect::Name;
 
-/// What is known of a backup: the file beside it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The addon.
-    pub name: Name,
-    /// Its kind.
-    pub kind: Name,
-    /// Its plan.
-    pub plan: Name,
-    /// The image that wrote it.
-    pub image: String,
-    /// The archive, in the same directory.
-    pub file: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256, as hexadecimal digits.
-    pub sha256: String,
-    /// RFC 3339, UTC.
-    pub created_at: String,
-    /// Whether it has been read into a scratch addon.
-    pub verified: bool,
-}
-
-/// How to back up.
-#[derive(Clone, Copy, Debug)]
-pub struct How {
-    /// Whether to read it into a scratch addon.
-    pub verify: bool,
-    /// How many backups of the addon stay; `None` for all.
-    pub keep: Option<u32>,
-    /// How long to wait for the scratch addon.
-    pub timeout: Millis,
-}
-
-/// Backs an addon up into a directory.
-pub async fn backup(client: &Client, name: &Name, dir: &Path, how: How, json: bool) -> Result<(), Failure> {
-    let addon: AddonView = client.get(&format!("/v1/addons/{name}")).await?;
-    let time = jiff::Timestamp::now();
-    let stem = format!("{name}-{}", time.strftime("%Y%m%dT%H%M%SZ"));
-    let file = format!("{stem}.{}", addon.archive.as_deref().unwrap_or("archive"));
-    fs::create_dir_all(dir).map_err(|error| cannot("make", dir, &error))?;
-    let (path, manifest_path) = (dir.join(&file), dir.join(format!("{stem}.json")));
-    let exported = export_to(client, name, &path).await?;
-    let checked =
-        if how.verify { verify(client, &addon, &path, &exported.sha256, how.timeout).await } else { Ok(()) };
-    if let Err(failure) = checked {
-        // What cannot be read in is no backup.
-        let _ = fs::remove_file(&path);
-        return Err(failure);
-    }
-    let manifest = Manifest {
-        name: name.clone(),
-        kind: addon.kind,
-        plan: addon.plan,
-        image: addon.image,
-        file,
-        bytes: exported.bytes,
-        sha256: exported.sha256,
-        created_at: time.to_string(),
-        verified: how.verify,
+/// Backs an addon up, and waits until the backup is good.
+pub async fn backup(
+    client: &Client,
+    name: &Name,
+    request: &BackupRequest,
+    timeout: Option<Millis>,
+    json: bool,
+) -> Result<(), Failure> {
+    let begun: BackupView = client.send(&format!("/v1/addons/{name}/backups"), request).await?;
+    let backup = match timeout {
+        Some(timeout) => until_settled(client, begun, timeout).await?,
+        None => begun,
     };
-    write(&manifest_path, &manifest).map_err(|error| cannot("write", &manifest_path, &error))?;
-    if let Some(keep) = how.keep {
-        retain(dir, name, keep)?;
+    if backup.state == "failed" {
+        let reason = backup.reason.as_deref().unwrap_or("no reason is known");
+        let hint = "what was written is gone; `pierhead backups` shows those that are good";
+        return Err(Failure::failed(format!("the backup {} failed: {reason}", backup.id)).hint(hint));
     }
     if json {
-        return show::json(&manifest);
+        return show::json(&backup);
     }
-    let state = if how.verify { "read in again and good" } else { "not verified" };
-    show::line(&format!("{}: {} bytes, {state}", path.display(), manifest.bytes))
-}
-
-/// Reads a backup into an addon of its own, which is gone afterwards, whatever comes of it.
-async fn verify(
-    client: &Client,
-    addon: &AddonView,
-    path: &Path,
-    sha256: &str,
-    timeout: Millis,
-) -> Result<(), Failure> {
-    let scratch = like(client, addon, None).await?;
-    let result = async {
-        until_settled(client, &scratch, timeout).await?;
-        let imported = import_from(client, &scratch, path).await?;
-        if imported.sha256 == sha256 {
-            Ok(())
-        } else {
-            Err(Failure::failed("the file is not what was exported"))
+    let BackupView { id, target, bytes, .. } = &backup;
+    match timeout {
+        Some(_) => {
+            show::line(&format!("{id} at {target}: {bytes} bytes, restored into a scratch addon and good"))
         }
-    };
-    let result = result.await;
-    let gone: Result<AddonView, Failure> = client.delete(&format!("/v1/addons/{scratch}")).await;
-    if let Err(failure) = gone {
-        eprintln!("the scratch addon {scratch} is left behind; destroy it");
-        return result.and(Err(failure));
+        None => show::line(&format!("{id} is under way; `pierhead backups {name}` shows how far it is")),
     }
-    until_settled(client, &scratch, timeout)
-        .await
-        .or_else(|failure| if failure.is_not_found() { Ok(None) } else { Err(failure) })?;
-    result
 }
 
-/// Asks for an addon of the same kind and plan.
-async fn like(client: &Client, addon: &AddonView, name: Option<&Name>) -> Result<Name, Failure> {
-    if addon.provider.as_str() != "docker" {
-        let message = format!("{} has no container, so there can be no other like it", addon.name);
-        return Err(Failure::failed(message).hint(format!("it is made by the provider {}", addon.provider)));
+async fn until_settled(
+    client: &Client,
+    mut backup: BackupView,
+    timeout: Millis,
+) -> Result<BackupView, Failure> {
+    let path = format!("/v1/addons/{}/backups/{}", backup.addon, backup.id);
+    let deadline = Instant::now() + timeout.get();
+    let bar = bar(0, format!("backup of {}", backup.addon));
+    while !backup.settled {
+        if Instant::now() > deadline {
+            let message =
+                format!("the backup {} is still {} after {:?}", backup.id, backup.state, timeout.get());
+            return Err(
+                Failure::timed_out(message).hint("it goes on; `pierhead backups` shows how far it is")
+            );
+        }
+        tokio::time::sleep(PERIOD).await;
+        backup = client.get(&path).await?;
+        draw(&bar, &backup.addon, backup.progress.as_ref());
     }
-    let request = CreateRequest {
-        kind: addon.kind.to_string(),
-        name: name.map(ToString::to_string),
-        plan: Some(addon.plan.to_string()),
-        app: None,
-        ..CreateRequest::default()
+    bar.finish_and_clear();
+    Ok(backup)
+}
+
+/// Lists backups, takes on those of a target, or removes one.
+pub async fn backups(client: &Client, args: BackupsArgs, json: bool) -> Result<(), Failure> {
+    let BackupsArgs { name, adopt, remove } = args;
+    if let (Some(name), Some(id)) = (&name, remove) {
+        let gone: BackupView = client.delete(&format!("/v1/addons/{name}/backups/{id}")).await?;
+        return if json { show::json(&gone) } else { show::line(&format!("{id} is gone")) };
+    }
+    let list: BackupList = match (adopt, name) {
+        (Some(target), _) => client.send_and_wait("/v1/backups/adopt", &AdoptRequest { target }).await?,
+        (None, Some(name)) => client.get(&format!("/v1/addons/{name}/backups")).await?,
+        (None, None) => client.get("/v1/backups").await?,
     };
-    let made: AddonView = client.send("/v1/addons", &request).await?;
-    Ok(made.name)
+    if json { show::json(&list) } else { show::backups(&list.backups) }
+}
+
+/// Says or shows how often an addon is backed up.
+pub async fn schedule(
+    client: &Client,
+    name: &Name,
+    every: Option<String>,
+    json: bool,
+) -> Result<(), Failure> {
+    let path = format!("/v1/addons/{name}/schedule");
+    let schedule: ScheduleView = match every {
+        Some(every) => client.put(&path, &ScheduleRequest { every }).await?,
+        None => client.get(&path).await?,
+    };
+    if json {
+        return show::json(&schedule);
+    }
+    let who = if schedule.own { "as was said for it" } else { "as the configuration says" };
+    match schedule.every_s {
+        Some(every_s) => show::line(&format!("{name} is backed up every {every_s} s, {who}")),
+        None => show::line(&format!("{name} is backed up when somebody asks, {who}")),
+    }
+}
+
+/// Reads a backup into an addon, or makes a new one of it.
+pub async fn restore(
+    client: &Client,
+    name: &Name,
+    from: String,
+    new: Option<Name>,
+    json: bool,
+) -> Result<(), Failure> {
+    let create = new.is_some();
+    let into = new.unwrap_or_else(|| name.clone());
+    let request = RestoreRequest { backup: from.clone(), create };
+    let restored =
+        followed(client, &format!("/v1/addons/{into}/restore"), &request, &into, "restore").await?;
+    if json {
+        return show::json(&restored);
+    }
+    show::line(&format!(
+        "{into} has the data of {from}: {} bytes, SHA-256 {}",
+        restored.bytes, restored.sha256
+    ))
 }
 
 /// Makes a new addon with the data of another.
-pub async fn clone(
-    client: &Client,
-    name: &Name,
-    new: &Name,
-    timeout: Millis,
-    json: bool,
-) -> Result<(), Failure> {
-    let addon: AddonView = client.get(&format!("/v1/addons/{name}")).await?;
-    let dir = Scratch::new()?;
-    let path = dir.0.join("archive");
-    let exported = export_to(client, name, &path).await?;
-    like(client, &addon, Some(new)).await?;
-    until_settled(client, new, timeout).await?;
-    let hint = format!("{new} is there without the data: `pierhead destroy {new}` removes it");
-    import_from(client, new, &path).await.map_err(|failure| failure.hint(hint))?;
-    let made: AddonView = client.get(&format!("/v1/addons/{new}")).await?;
+pub async fn clone(client: &Client, name: &Name, new: &Name, json: bool) -> Result<(), Failure> {
+    let request = CloneRequest { name: new.to_string() };
+    let cloned = followed(client, &format!("/v1/addons/{name}/clone"), &request, new, "clone").await?;
     if json {
+        let made: AddonView = client.get(&format!("/v1/addons/{new}")).await?;
         return show::json(&made);
     }
-    show::line(&format!("{new} has the data of {name}: {} bytes", exported.bytes))
+    show::line(&format!("{new} has the data of {name}: {} bytes", cloned.bytes))
 }
 
-/// Reads a backup into an addon, after a look at its manifest.
-pub async fn restore(client: &Client, name: &Name, file: &Path, json: bool) -> Result<(), Failure> {
-    let addon: AddonView = client.get(&format!("/v1/addons/{name}")).await?;
-    let manifest_path = file.with_extension("json");
-    let hint = "`pierhead import` reads in a file without a manifest";
-    let manifest = read(&manifest_path)
-        .map_err(|error| cannot("read the manifest", &manifest_path, &error).hint(hint))?;
-    if manifest.kind != addon.kind {
-        let message = format!("{} is of a {}, {name} is a {}", file.display(), manifest.kind, addon.kind);
-        return Err(Failure::usage(format!("{message}; nothing was changed")));
-    }
-    let sha256 = digest(file).map_err(|error| cannot("read", file, &error))?;
-    if sha256 != manifest.sha256 {
-        let message = format!("{} is not what was backed up: its SHA-256 is {sha256}", file.display());
-        return Err(Failure::failed(format!("{message}; nothing was changed")).hint("take another backup"));
-    }
-    super::data::import(client, name, file, json).await
-}
-
-/// Lists the backups in a directory, of one addon or of all, the latest last.
-pub fn backups(dir: &Path, name: Option<&Name>, json: bool) -> Result<(), Failure> {
-    let found: Vec<Manifest> = manifests(dir, name)?.into_iter().map(|(_, manifest)| manifest).collect();
-    if json { show::json(&found) } else { show::backups(&found) }
-}
-
-/// Removes all but the latest `keep` backups of an addon. Archives without a manifest are somebody else's.
-fn retain(dir: &Path, name: &Name, keep: u32) -> Result<(), Failure> {
-    let found = manifests(dir, Some(name))?;
-    let surplus = found.len().saturating_sub(keep as usize);
-    for (path, manifest) in &found[..surplus] {
-        let archive = dir.join(&manifest.file);
-        // The manifest goes first: an archive alone is no backup.
-        for path in [path, &archive] {
-            fs::remove_file(path).map_err(|error| cannot("remove", path, &error))?;
+/// A request that is answered when it is done, and how far it is meanwhile.
+async fn followed(
+    client: &Client,
+    path: &str,
+    request: &impl serde::Serialize,
+    name: &Name,
+    what: &str,
+) -> Result<ImportView, Failure> {
+    let bar = bar(0, format!("{what}: {name}"));
+    let body = serde_json::to_vec(request).map_err(|error| Failure::failed(error.to_string()))?;
+    let asked = client.upload(path, super::client::whole(body));
+    let watch = async {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            if let Ok(addon) = client.get::<AddonView>(&format!("/v1/addons/{name}")).await {
+                draw(&bar, name, addon.progress.as_ref());
+            }
         }
-    }
-    Ok(())
+    };
+    let answer = tokio::select! {
+        answer = asked => answer,
+        never = watch => never,
+    };
+    bar.finish_and_clear();
+    answer
 }
 
-fn manifests(dir: &Path, name: Option<&Name>) -> Result<Vec<(PathBuf, Manifest)>, Failure> {
-    let failed = |error: io::Error| cannot("read", dir, &error);
-    let mut found = vec![];
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "json")
-            && let Ok(manifest) = read(&path)
-            && name.is_none_or(|name| *name == manifest.name)
-        {
-            found.push((path, manifest));
-        }
-    }
-    found.sort_by(|(_, one), (_, other)| one.created_at.cmp(&other.created_at));
-    Ok(found)
+fn draw(bar: &ProgressBar, name: &Name, progress: Option<&Progress>) {
+    let Some(progress) = progress else { return };
+    bar.set_message(format!("{name}: {}", progress.detail));
+    super::data::set_length(bar, progress.total);
+    bar.set_position(progress.current);
 }
 
-fn read(path: &Path) -> io::Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)?;
-    // The archive is beside it: whoever may write a manifest may not have any other file removed.
-    if Path::new(&manifest.file).file_name() != Some(OsStr::new(&manifest.file)) {
-        return Err(io::Error::other(format!("it names {:?} as its archive", manifest.file)));
-    }
-    Ok(manifest)
-}
-
-/// The manifest is there as a whole, or not at all.
-fn write(path: &Path, manifest: &Manifest) -> io::Result<()> {
-    let part = path.with_extension("json.part");
-    let mut file = File::create(&part)?;
-    file.write_all(&serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?)?;
-    file.sync_all()?;
-    fs::rename(&part, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
-fn digest(file: &Path) -> io::Result<String> {
-    let (mut file, mut hash, mut buffer) = (File::open(file)?, Sha256::new(), vec![0; 64 * 1024]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            len => hash.update(&buffer[..len]),
-        }
-    }
-}
-
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot {what} {}: {error}", path.display()))
-}
-
-/// A directory of this process' own, readable by its user only, which is gone when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, Failure> {
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("pierhead-clone-{}", std::process::id()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| cannot("make", &path, &error))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+const PERIOD: Duration = Duration::from_millis(200);

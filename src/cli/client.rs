@@ -54,6 +54,12 @@ impl Client {
         self.ask_for(Method::POST, path, body.into(), TIMEOUT_OF_ENGINES).await
     }
 
+    /// `PUT`.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
+        self.ask(Method::PUT, path, body.into()).await
+    }
+
     /// `PATCH`.
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::failed(error.to_string()))?;
@@ -138,6 +144,11 @@ async fn checked(answer: Response<Incoming>) -> Result<Response<Incoming>, Failu
             hint: "is the running pierhead of another version?".into(),
         });
     Err(Failure::refused(status.as_u16(), error))
+}
+
+/// A body that is there as a whole.
+pub fn whole(body: Vec<u8>) -> Upload {
+    futures_util::StreamExt::boxed(futures_util::stream::iter([Ok(Frame::data(Bytes::from(body)))]))
 }
 
 fn broken(error: &dyn std::error::Error) -> Failure {

@@ -10,14 +10,12 @@ use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, Incoming};
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 
 use super::args::DataVerb;
-use super::backup::{self, How};
+use super::backup;
 use super::client::Client;
 use super::{Failure, show};
-use crate::addons::hex;
-use crate::control::api::types::ImportView;
+use crate::control::api::types::{BackupRequest, ImportView};
 use crate::dialect::Name;
 
 /// Runs a verb that is about data.
@@ -25,12 +23,14 @@ pub async fn run(client: &Client, verb: DataVerb, json: bool) -> Result<(), Fail
     match verb {
         DataVerb::Export { name, output } => export(client, &name, output.as_deref()).await,
         DataVerb::Import { name, file } => import(client, &name, &file, json).await,
-        DataVerb::Backup { name, to, keep, no_verify, timeout } => {
-            backup::backup(client, &name, &to, How { verify: !no_verify, keep, timeout }, json).await
+        DataVerb::Backup { name, to, keep, no_wait, timeout } => {
+            let request = BackupRequest { target: to.map(|to| to.to_string()), keep };
+            backup::backup(client, &name, &request, (!no_wait).then_some(timeout), json).await
         }
-        DataVerb::Backups { dir, name } => backup::backups(&dir, name.as_ref(), json),
-        DataVerb::Restore { name, file } => backup::restore(client, &name, &file, json).await,
-        DataVerb::Clone { name, new, timeout } => backup::clone(client, &name, &new, timeout, json).await,
+        DataVerb::Backups(args) => backup::backups(client, args, json).await,
+        DataVerb::Schedule { name, every } => backup::schedule(client, &name, every, json).await,
+        DataVerb::Restore { name, from, new } => backup::restore(client, &name, from, new, json).await,
+        DataVerb::Clone { name, new } => backup::clone(client, &name, &new, json).await,
     }
 }
 
@@ -50,23 +50,15 @@ async fn export(client: &Client, name: &Name, output: Option<&Path>) -> Result<(
             copy(body, &mut io::stdout().lock(), &bar(0, format!("exporting {name}"))).await.map(drop)
         }
         Some(path) => {
-            let file = export_to(client, name, path).await?;
-            eprintln!("{} bytes are in {}", file.bytes, path.display());
+            let bytes = export_to(client, name, path).await?;
+            eprintln!("{bytes} bytes are in {}", path.display());
             Ok(())
         }
     }
 }
 
-/// What has been written to a file.
-pub struct Exported {
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256, as hexadecimal digits.
-    pub sha256: String,
-}
-
-/// Writes the data of an addon to a file, which has its name only once it is whole.
-pub async fn export_to(client: &Client, name: &Name, path: &Path) -> Result<Exported, Failure> {
+/// Writes the data of an addon to a file, and tells how many bytes that are. It has its name only once it is whole.
+async fn export_to(client: &Client, name: &Name, path: &Path) -> Result<u64, Failure> {
     let body = client.stream(&format!("/v1/addons/{name}/export")).await?;
     let part = PathBuf::from(format!("{}.part", path.display()));
     let failed = |error: io::Error| Failure::failed(format!("cannot write {}: {error}", part.display()));
@@ -85,9 +77,9 @@ pub async fn export_to(client: &Client, name: &Name, path: &Path) -> Result<Expo
     written
 }
 
-async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Result<Exported, Failure> {
+async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Result<u64, Failure> {
     let failed = |error: io::Error| Failure::failed(format!("cannot write the data: {error}"));
-    let (mut bytes, mut hash) = (0, Sha256::new());
+    let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             Failure::failed(format!("the export broke off, it is not whole: {error}"))
@@ -95,18 +87,17 @@ async fn copy(mut body: Incoming, to: &mut impl Write, bar: &ProgressBar) -> Res
         })?;
         if let Some(data) = frame.data_ref() {
             to.write_all(data).map_err(failed)?;
-            hash.update(data);
             bytes += data.len() as u64;
             bar.set_position(bytes);
         }
     }
     to.flush().map_err(failed)?;
     bar.finish_and_clear();
-    Ok(Exported { bytes, sha256: hex(&hash.finalize()) })
+    Ok(bytes)
 }
 
 /// Reads a file, or stdin, into an addon.
-pub async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Result<(), Failure> {
+async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Result<(), Failure> {
     let imported = import_from(client, name, file).await?;
     if json {
         return show::json(&imported);
@@ -116,7 +107,7 @@ pub async fn import(client: &Client, name: &Name, file: &Path, json: bool) -> Re
 }
 
 /// Sends a file, or stdin, to be read in.
-pub async fn import_from(client: &Client, name: &Name, file: &Path) -> Result<ImportView, Failure> {
+async fn import_from(client: &Client, name: &Name, file: &Path) -> Result<ImportView, Failure> {
     let failed = |error: io::Error| Failure::failed(format!("cannot read {}: {error}", file.display()));
     let (source, len): (Box<dyn Read + Send>, u64) = match file.as_os_str() == "-" {
         true => (Box::new(io::stdin()), 0),
@@ -158,8 +149,19 @@ fn chunks(
 }
 
 /// Hidden where stderr is no terminal.
-fn bar(len: u64, message: String) -> ProgressBar {
-    let bar = if len > 0 { ProgressBar::new(len) } else { ProgressBar::new_spinner() };
+pub fn bar(len: u64, message: String) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    set_length(&bar, len);
+    bar.set_message(message);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// There are so many bytes to move; 0 if that is not known.
+pub fn set_length(bar: &ProgressBar, len: u64) {
+    if bar.length() == Some(len) {
+        return;
+    }
     let template = match len {
         0 => "{spinner} {msg} {bytes} {bytes_per_sec} {elapsed}",
         _ => "{spinner} {msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {elapsed}",
@@ -167,9 +169,8 @@ fn bar(len: u64, message: String) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_message(message);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+    bar.set_length(len);
+    bar.reset_eta();
 }
 
 const CHUNK_LEN: usize = 64 * 1024;

@@ -27,7 +27,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::DataVerb;
 pub use args::{Cli, Globals, Verb};
 use failure::Failure;
 use way::Way;
@@ -48,9 +47,6 @@ fn dispatch(cli: Cli, serve: impl FnOnce(Config) -> ExitCode) -> Result<ExitCode
     let Cli { globals, verb } = cli;
     match verb {
         Verb::Serve => Ok(serve(globals.checked_config()?)),
-        Verb::Data(DataVerb::Backups { dir, name }) => {
-            backup::backups(&dir, name.as_ref(), globals.json).map(|()| ExitCode::SUCCESS)
-        }
         Verb::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "pierhead", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

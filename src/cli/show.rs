@@ -7,10 +7,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::Failure;
-use super::backup::Manifest;
 use crate::control::api::types::{
-    AddonView, AttachmentView, AuditView, BindingView, Check, CheckStatus, Connections, EventView,
-    OperationView, RouteView, TokenView, UpgradeView,
+    AddonView, AttachmentView, AuditView, BackupView, BindingView, Check, CheckStatus, Connections,
+    EventView, OperationView, RouteView, TokenView, UpgradeView,
 };
 use crate::dialect::Protocol;
 
@@ -196,16 +195,18 @@ pub fn tokens(tokens: &[TokenView]) -> Result<(), Failure> {
 }
 
 /// Backups, one a line.
-pub fn backups(backups: &[Manifest]) -> Result<(), Failure> {
-    let mut table = table(&["TIME", "ADDON", "KIND", "FILE", "BYTES", "VERIFIED"]);
+pub fn backups(backups: &[BackupView]) -> Result<(), Failure> {
+    let mut table = table(&["ID", "STARTED", "KIND", "TARGET", "BYTES", "ENCRYPTED", "STATE", "REASON"]);
     for backup in backups {
         table.add_row([
-            to_the_second(&backup.created_at),
-            backup.name.to_string(),
+            backup.id.clone(),
+            to_the_second(&backup.started_at),
             backup.kind.to_string(),
-            backup.file.clone(),
+            backup.target.to_string(),
             backup.bytes.to_string(),
-            if backup.verified { "yes" } else { "no" }.to_owned(),
+            if backup.encrypted { "yes" } else { "no" }.to_owned(),
+            backup.state.clone(),
+            backup.reason.clone().unwrap_or_default(),
         ]);
     }
     print(table)

@@ -115,6 +115,11 @@ impl Config {
             let message = format!("provider {name} has plan {:?}, expected one of: {known}", provider.plan);
             return Err(provider.error(&message, None));
         }
+        if self.backup.place(self.backup.to.as_str(), &self.data_dir).is_none() {
+            let known = self.backup.target_names();
+            let message = format!("no target is called {}, expected one of: {known}", self.backup.to);
+            return Err(at_offset(text, path, text.find("[backup]").unwrap_or(0), message));
+        }
         for (plan, kind) in
             self.plans.iter().flat_map(|(name, plan)| plan.args.keys().map(move |kind| (name, kind)))
         {

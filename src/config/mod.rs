@@ -1,6 +1,7 @@
 //! `pierhead.toml` parsed into types that cannot hold a wrong value. A wrong key or value is reported with
 //! file, line, column and what was expected. Flags come before `PIERHEAD_*` variables, these before the file.
 
+mod backup;
 mod core;
 mod error;
 mod listener;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use self::backup::{BackupConfig, Place};
 pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
 pub use self::listener::ListenerConfig;
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// TCP settings of both legs of a connection.
     pub tcp: TcpConfig,
+    /// Where backups go, and when.
+    pub backup: BackupConfig,
     /// How large an addon may be, by plan name.
     #[serde(rename = "plan")]
     pub plans: BTreeMap<Name, Plan>,
@@ -81,6 +85,7 @@ impl Default for Config {
             cores: Cores::default(),
             limits: Limits::default(),
             tcp: TcpConfig::default(),
+            backup: BackupConfig::default(),
             plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
             kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
             providers: BTreeMap::new(),

@@ -40,7 +40,7 @@ pub async fn serving(api: &Api) -> Vec<Check> {
     checks.extend(api.edge.listeners().iter().map(|listener| {
         Check::ok("port", format!("{} is served at {}", listener.protocol, listener.address))
     }));
-    checks.extend([descriptors(), pipes(), data_dir(&api.config.data_dir), addons(api)]);
+    checks.extend([descriptors(), pipes(), data_dir(&api.config.data_dir), addons(api), backups(api)]);
     checks.extend(api.watch.report().into_iter().map(|rejected| {
         let detail = format!("the container {} is not routed: {}", rejected.container, rejected.reason);
         Check::warn("label", detail, "")
@@ -210,6 +210,21 @@ fn addons(api: &Api) -> Check {
         return Check::ok(NAME, format!("{} provisioned, none in trouble", addons.len()));
     }
     Check::warn(NAME, broken.join("; "), "`pierhead info NAME` and `pierhead logs NAME` say more")
+}
+
+fn backups(api: &Api) -> Check {
+    const NAME: &str = "backups";
+    let hint = "`pierhead backups NAME` shows them, `pierhead backup NAME` takes one";
+    match api.backups.troubles() {
+        Err(error) => Check::fail(NAME, error.to_string(), "see whether the disk of data_dir is full"),
+        Ok(troubles) if !troubles.is_empty() => Check::fail(NAME, troubles.join("; "), hint),
+        Ok(_) if !api.backups.is_scheduled() => Check::warn(
+            NAME,
+            "addons are backed up only when somebody asks for it",
+            "set every = \"24h\" in [backup] of the configuration, and a target on another machine",
+        ),
+        Ok(_) => Check::ok(NAME, "what is to be backed up is"),
+    }
 }
 
 /// What is left of addons that there are not.

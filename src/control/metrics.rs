@@ -2,9 +2,12 @@
 //!
 //! No label ever holds anything that a client chose; names in labels are those of routes.
 
+mod backups;
+
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub use self::backups::BackupsSeen;
 use super::edge_status::{CoreStatus, EdgeStatus, Histogram, ProtocolStatus};
 use crate::addons::Addon;
 use crate::addons::lifecycle::State;
@@ -20,6 +23,7 @@ pub fn page(
     watch: &Counters,
     addons: &[Addon],
     board: &Board,
+    backups: &BackupsSeen<'_>,
 ) -> String {
     let mut page = Page::default();
     let cores = edge.cores();
@@ -38,6 +42,7 @@ pub fn page(
     for state in STATES.iter().filter(|state| **state != State::Error.as_str()) {
         page.sample(&[("state", state)], passed.get(state).copied().unwrap_or(0));
     }
+    backups::write(&mut page, addons, backups);
     page.0
 }
 
@@ -263,7 +268,7 @@ mod tests {
             "".into(),
             0,
         ))]);
-        let page = page(&Edge, &table, &Counters::default(), &[], &Board::default());
+        let page = page(&Edge, &table, &Counters::default(), &[], &Board::default(), &BackupsSeen::default());
         for line in [
             "pierhead_connections_accepted_total{protocol=\"postgres\",cpu=\"3\"} 9",
             "pierhead_routed_total{protocol=\"postgres\",method=\"sni\",cpu=\"3\"} 1",

@@ -6,6 +6,7 @@
 mod access;
 pub mod api;
 mod backends;
+mod backups;
 mod credentials;
 mod docker_events;
 pub mod doctor;
@@ -41,6 +42,7 @@ use crate::routes::Table;
 use crate::sys::NetNamespace;
 use api::Api;
 use backends::Backends;
+use backups::Backups;
 use credentials::Credentials;
 pub use edge_status::{CoreStatus, EdgeStatus, Histogram, ListenerStatus, ProtocolStatus, Sample};
 pub use live_edge::LiveEdge;
@@ -192,6 +194,7 @@ async fn run(mut parts: Parts, stopped: oneshot::Receiver<()>) {
     tokio::spawn(reconciler.kick_periodically());
     tokio::spawn(try_quotas(Arc::clone(&api.provisioner)));
     tokio::spawn(Arc::clone(&api.credentials).run());
+    tokio::spawn(Arc::clone(&api.backups).run());
     tokio::spawn(async move { watch.run().await });
     let router = api::router(api);
     if let Some(remote) = remote {
@@ -225,6 +228,7 @@ fn build(parts: Parts) -> io::Result<Built> {
     let deadlines = config.deadlines.of_states();
     let docker = Docker::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&board), deadlines);
     let providers = Arc::new(providers.with_docker(docker));
+    provisioner.refresh_secrets();
     let book = Arc::new(RouteBook::new(Arc::clone(&table)));
     let placeholders = Arc::new(Placeholders::new(
         Arc::clone(&book),
@@ -246,7 +250,11 @@ fn build(parts: Parts) -> io::Result<Built> {
         call_timeout: config.deadlines.call.get(),
         workers: Workers::default(),
     });
-    let archives = Arc::new(Archives::new(Arc::clone(&provisioner), config.control.import_max.bytes()));
+    let archives = Arc::new(Archives::new(
+        Arc::clone(&provisioner),
+        Arc::clone(&store),
+        config.control.import_max.bytes(),
+    ));
     let credentials =
         Arc::new(Credentials::new(Arc::clone(&store), Arc::clone(&provisioner), Arc::clone(&table)));
     let upgrader = Arc::new(Upgrader::new(
@@ -258,6 +266,14 @@ fn build(parts: Parts) -> io::Result<Built> {
         Arc::clone(&table),
     ));
     upgrader.resume_all().map_err(io::Error::other)?;
+    archives.resume_all().map_err(io::Error::other)?;
+    let backups = Arc::new(Backups::new(
+        Arc::clone(&store),
+        Arc::clone(&reconciler),
+        Arc::clone(&archives),
+        Arc::clone(&config),
+    ));
+    backups.resume_all().map_err(io::Error::other)?;
     let started_at = jiff::Timestamp::now();
     let api = Arc::new(Api {
         config,
@@ -267,6 +283,7 @@ fn build(parts: Parts) -> io::Result<Built> {
         backends,
         provisioner,
         archives,
+        backups,
         upgrader,
         credentials,
         engine,

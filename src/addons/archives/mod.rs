@@ -3,8 +3,11 @@
 //! A file to be imported is written to the disk first and looked at, so that what is cut off, or another engine's, changes
 //! nothing. An engine that cannot undo a failed import by itself has its data exported before, and imported again after.
 
+mod error;
+mod import;
 mod program;
 mod spool;
+mod swap;
 mod transfer;
 
 use std::collections::HashSet;
@@ -12,63 +15,27 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use self::program::{feed, pump};
-use self::spool::Spool;
+pub use self::error::ArchiveError;
+pub use self::import::{Imported, Received};
+use self::program::{pump, pump_edited};
+pub use self::spool::Spool;
 pub use self::transfer::transfer;
 use super::Addon;
 use super::kinds::{Archive, Kind};
-use super::lifecycle::{Failure, State};
+use super::lifecycle::State;
 use super::provision::{Program, Provisioner};
+use super::store::Store;
 use crate::dialect::Name;
 
 /// Exports and imports, one at a time for each addon.
 pub struct Archives {
     provisioner: Arc<Provisioner>,
+    store: Arc<Store>,
     busy: Arc<Mutex<HashSet<Name>>>,
     /// The largest file that is imported, in bytes.
     import_max: u64,
-}
-
-/// Why data were not exported or imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The kind has no programs for it.
-    #[error("the data of the kind {0} cannot be exported or imported")]
-    NotSupported(&'static str),
-    /// Its engine is not running.
-    #[error("{0} is {1}: its engine has to run for that")]
-    NotReady(Name, String),
-    /// Another export or import of it is going on.
-    #[error("another export or import of {0} is going on")]
-    Busy(Name),
-    /// What was sent is no whole archive. Nothing was changed.
-    #[error("{0}; nothing was changed")]
-    Bad(String),
-    /// What was sent is larger than `control.import_max`. Nothing was changed.
-    #[error("the file has more than {0} bytes (control.import_max); nothing was changed")]
-    TooLarge(u64),
-    /// What was sent did not arrive whole. Nothing was changed.
-    #[error("the file broke off: {0}; nothing was changed")]
-    BrokeOff(String),
-    /// The engine's program failed.
-    #[error("{0}")]
-    Failed(String),
-    /// The disk under `data_dir` failed.
-    #[error("the copy in data_dir failed: {0}")]
-    Spool(#[from] io::Error),
-    /// Docker did not do what it was asked, or nobody knows whether it did.
-    #[error("Docker: {0}")]
-    Docker(String),
-}
-
-impl From<Failure> for ArchiveError {
-    fn from(failure: Failure) -> Self {
-        let (Failure::NotYet(reason) | Failure::Retry(reason) | Failure::Lasting(reason)) = failure;
-        ArchiveError::Docker(reason)
-    }
 }
 
 /// An export that has begun.
@@ -79,33 +46,13 @@ pub struct Export {
     pub chunks: mpsc::Receiver<io::Result<Bytes>>,
 }
 
-/// What was imported.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Imported {
-    /// What the file was.
-    pub format: &'static str,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256, as hexadecimal digits.
-    pub sha256: String,
-}
-
-/// A file that is whole, and waits to be read in. The addon is nobody else's until then.
-pub struct Received {
-    addon: Addon,
-    archive: Archive,
-    container: String,
-    spool: Spool,
-    _turn: Turn,
-}
-
 impl Archives {
     /// With what is needed to run programs in containers. Removes what an earlier Pierhead has left.
-    pub fn new(provisioner: Arc<Provisioner>, import_max: u64) -> Self {
+    pub fn new(provisioner: Arc<Provisioner>, store: Arc<Store>, import_max: u64) -> Self {
         if let Err(error) = spool::clean(provisioner.data_dir()) {
             tracing::warn!(%error, "what earlier imports have left in data_dir stays");
         }
-        Archives { provisioner, busy: Arc::default(), import_max }
+        Archives { provisioner, store, busy: Arc::default(), import_max }
     }
 
     /// Begins to write the data of an addon out.
@@ -114,9 +61,9 @@ impl Archives {
         let (archive, container) = archive_and_container(addon, kind)?;
         let program = self.program(addon, &archive, &archive.export, container).await?;
         let (sender, chunks) = mpsc::channel(CHUNKS);
-        let name = addon.name.clone();
+        let (name, for_pump) = (addon.name.clone(), archive.clone());
         tokio::spawn(async move {
-            if let Err(error) = pump(program, &sender).await {
+            if let Err(error) = written_out(program, &for_pump, &name, &sender).await {
                 tracing::warn!(addon = %name, %error, "an export broke off");
                 // Nobody is listening any more: then nobody needs to know.
                 let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
@@ -126,86 +73,49 @@ impl Archives {
         Ok(Export { archive, chunks })
     }
 
-    /// Takes a file in and looks at it. Nothing is changed yet.
-    pub async fn receive<E: std::fmt::Display>(
+    /// What the addon holds, in a file that is gone when it is dropped. `written` hears how many bytes that are so far.
+    pub async fn spooled(
         &self,
         addon: &Addon,
         kind: &dyn Kind,
-        mut file: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<Received, ArchiveError> {
-        let turn = self.turn(&addon.name)?;
+        written: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Spool, ArchiveError> {
+        let _turn = self.turn(&addon.name)?;
         let (archive, container) = archive_and_container(addon, kind)?;
-        let container = container.to_owned();
-        let mut spool = Spool::scratch(self.provisioner.data_dir())?;
-        while let Some(chunk) = file.next().await {
-            let chunk = chunk.map_err(|error| ArchiveError::BrokeOff(error.to_string()))?;
-            if spool.len() + chunk.len() as u64 > self.import_max {
-                return Err(ArchiveError::TooLarge(self.import_max));
-            }
-            spool.add(&chunk).await?;
-        }
-        spool.flush().await?;
-        (archive.check)(spool.ends())
-            .map_err(|why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format)))?;
-        Ok(Received { addon: addon.clone(), archive, container, spool, _turn: turn })
+        let spool = self.empty()?;
+        let spool = self.write_out(addon, &archive, container, spool, written).await?;
+        check(&archive, &spool)?;
+        Ok(spool)
     }
 
-    /// Reads a file in. The data are what they were before if it fails. Must not be dropped before it has ended: the data
-    /// before it would have to be put back by hand.
-    pub async fn import(&self, received: Received) -> Result<Imported, ArchiveError> {
-        let Received { addon, archive, container, spool, _turn } = received;
-        let read_in = async |spool: &Spool| {
-            let program = self.program(&addon, &archive, &archive.import, &container).await?;
-            feed(program, &archive.import_prefix, spool).await
-        };
-        let before = match archive.atomic {
-            true => None,
-            false => Some(self.safety_copy(&addon, &archive, &container).await?),
-        };
-        match (read_in(&spool).await, before) {
-            (Ok(()), before) => {
-                before.map(Spool::remove).transpose()?;
-                let (bytes, sha256) = spool.summary();
-                Ok(Imported { format: archive.format, bytes, sha256 })
-            }
-            (Err(ArchiveError::Failed(why)), None) => Err(unchanged(&why)),
-            // It may be at it still: nobody knows.
-            (Err(unknown), None) => Err(unknown),
-            (Err(why), Some(before)) => Err(match read_in(&before).await {
-                Ok(()) => {
-                    before.remove()?;
-                    unchanged(&why.to_string())
-                }
-                Err(second) => ArchiveError::Failed(format!(
-                    "{why}; and its data could not be put back ({second}): they are in {}",
-                    before.path().display()
-                )),
-            }),
-        }
+    /// An empty file that is gone when it is dropped.
+    pub fn empty(&self) -> Result<Spool, ArchiveError> {
+        Ok(Spool::scratch(self.provisioner.data_dir())?)
     }
 
-    /// What the addon holds now, in a file that stays whatever happens, until it is removed.
-    async fn safety_copy(
+    async fn write_out(
         &self,
         addon: &Addon,
         archive: &Archive,
         container: &str,
+        mut spool: Spool,
+        written: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Spool, ArchiveError> {
-        let mut spool = Spool::rescue(self.provisioner.data_dir(), &addon.name, archive.extension)?;
         let program = self.program(addon, archive, &archive.export, container).await?;
         let (sender, mut chunks) = mpsc::channel(CHUNKS);
-        let pumped = async move { pump(program, &sender).await };
+        let pumped = async move { written_out(program, archive, &addon.name, &sender).await };
         // If the disk is full this ends, and nobody listens to the program any more.
         let spooled = async move {
             while let Some(Ok(chunk)) = chunks.recv().await {
                 spool.add(&chunk).await?;
+                written(spool.size());
             }
             spool.flush().await.map(|()| spool)
         };
         let (pumped, spooled) = tokio::join!(pumped, spooled);
         let spool = spooled?;
         pumped?;
-        Ok(spool.stay()?)
+        Ok(spool)
     }
 
     async fn program(
@@ -228,6 +138,24 @@ impl Archives {
         }
         Ok(Turn { busy: Arc::clone(&self.busy), name: name.clone() })
     }
+}
+
+/// Passes on what an engine's program writes, as the archive is to be.
+async fn written_out(
+    program: Program,
+    archive: &Archive,
+    name: &Name,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<(), ArchiveError> {
+    match archive.edit {
+        Some(edit) => pump_edited(program, |bytes| (edit.out)(name, bytes), to).await,
+        None => pump(program, to).await,
+    }
+}
+
+fn check(archive: &Archive, spool: &Spool) -> Result<(), ArchiveError> {
+    let bad = |why| ArchiveError::Bad(format!("this is no whole {}: {why}", archive.format));
+    (archive.check)(spool.ends()).map_err(bad)
 }
 
 fn unchanged(why: &str) -> ArchiveError {

@@ -30,6 +30,36 @@ pub(super) async fn pump(program: Program, to: &mpsc::Sender<io::Result<Bytes>>)
     ended(&end, &said).await
 }
 
+/// The same for a program whose output is edited on its way; it is held in memory until it is whole.
+pub(super) async fn pump_edited(
+    program: Program,
+    edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, String>,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<(), ArchiveError> {
+    let (sender, mut chunks) = mpsc::channel::<io::Result<Bytes>>(1);
+    let pumped = async move { pump(program, &sender).await };
+    let collected = async {
+        let mut all = Vec::new();
+        while let Some(Ok(chunk)) = chunks.recv().await {
+            if all.len() + chunk.len() > EDITED_LEN_MAX {
+                drop(chunks);
+                return Err(ArchiveError::Failed(format!(
+                    "the program wrote more than {EDITED_LEN_MAX} bytes"
+                )));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    };
+    let (pumped, collected) = tokio::join!(pumped, collected);
+    let collected = collected?;
+    pumped?;
+    let edited = edit(&collected).map_err(ArchiveError::Failed)?;
+    // Nobody is listening any more: then nobody needs it.
+    let _ = to.send(Ok(edited.into())).await;
+    Ok(())
+}
+
 /// Feeds a program `prefix` and a file, until it has ended well.
 pub(super) async fn feed(program: Program, prefix: &str, spool: &Spool) -> Result<(), ArchiveError> {
     let Program { mut output, mut input, end } = program;
@@ -59,6 +89,17 @@ pub(super) async fn feed(program: Program, prefix: &str, spool: &Spool) -> Resul
     ended(&end, &said).await
 }
 
+/// Waits until a program has ended well that neither reads nor tells anything.
+pub(super) async fn drained(program: Program) -> Result<(), ArchiveError> {
+    let Program { mut output, input, end } = program;
+    drop(input);
+    let mut said = Said::default();
+    while let Some(Ok(part)) = output.next().await {
+        said.add(&part.into_bytes());
+    }
+    ended(&end, &said).await
+}
+
 pub(super) async fn ended(end: &End, said: &Said) -> Result<(), ArchiveError> {
     match end.exit_code().await {
         Some(0) => Ok(()),
@@ -84,5 +125,7 @@ impl Said {
     }
 }
 
+/// What is held in memory to be edited.
+pub(super) const EDITED_LEN_MAX: usize = 64 << 20;
 const BUFFER_LEN: usize = 64 * 1024;
 const SAID_LEN_MAX: usize = 2048;

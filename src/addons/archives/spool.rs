@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 
 use crate::addons::hex;
 use crate::addons::kinds::Ends;
@@ -85,7 +87,7 @@ impl Spool {
     }
 
     /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.len
     }
 
@@ -97,6 +99,29 @@ impl Spool {
     /// Its length, and its SHA-256 as hexadecimal digits.
     pub fn summary(&self) -> (u64, String) {
         (self.len, hex(&self.hash.clone().finalize()))
+    }
+
+    /// The file from its beginning, chunk by chunk.
+    pub fn chunks(&self) -> mpsc::Receiver<io::Result<Bytes>> {
+        let (sender, receiver) = mpsc::channel(CHUNKS);
+        let path = self.path.clone();
+        tokio::spawn(async move {
+            let read = async {
+                let mut file = File::open(&path).await?;
+                loop {
+                    let mut chunk = BytesMut::with_capacity(CHUNK_LEN);
+                    if file.read_buf(&mut chunk).await? == 0 || sender.send(Ok(chunk.freeze())).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                }
+            };
+            if let Err(error) = read.await {
+                // Nobody is listening any more: then nobody needs to know.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        receiver
     }
 
     /// The file from its beginning.
@@ -136,6 +161,8 @@ pub fn clean(data_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+const CHUNKS: usize = 4;
+const CHUNK_LEN: usize = 64 * 1024;
 const UNFINISHED: &str = "part";
 
 #[cfg(test)]

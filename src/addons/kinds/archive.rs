@@ -1,5 +1,7 @@
 //! How the data of a kind are written out and read in again: by the engine's own programs, inside its container.
 
+use crate::dialect::Name;
+
 /// An archive of one addon.
 #[derive(Clone, Debug)]
 pub struct Archive {
@@ -16,10 +18,34 @@ pub struct Archive {
     /// Whether an import that fails leaves the data as they were. Otherwise they are written out before and read in
     /// again after.
     pub atomic: bool,
+    /// Where the program only lays the data out: what makes them the engine's. `None`: they are when it has ended.
+    pub swap: Option<Swap>,
+    /// What is done to it on its way out of an engine and into one, where the programs cannot. It is held in memory for that.
+    pub edit: Option<Edit>,
     /// The environment variable in which both take the password.
     pub password_variable: &'static str,
     /// Whether a file is a whole archive of this kind.
     pub check: fn(Ends<'_>) -> Result<(), &'static str>,
+}
+
+/// What is done to an archive on its way out of the engine of an addon, and into it. The error says what is wrong with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit {
+    /// From what the program writes to the archive.
+    pub out: fn(&Name, &[u8]) -> Result<Vec<u8>, String>,
+    /// From the archive to what the program reads.
+    pub back: fn(&Name, &[u8]) -> Result<Vec<u8>, String>,
+}
+
+/// How data that have been laid out become those of an engine: by a start. Each can be repeated.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// Puts them in the place of the present ones, and ends the engine.
+    pub swap: Vec<String>,
+    /// Puts those before back. Run beside the engine, which does not come up, in the directory of its volume.
+    pub undo: Vec<String>,
+    /// Removes those before.
+    pub forget: Vec<String>,
 }
 
 impl Archive {

@@ -14,7 +14,9 @@ mod nats;
 mod postgres;
 mod postgres_upgrade;
 mod rabbitmq;
+mod rabbitmq_archive;
 mod redis;
+mod redis_archive;
 pub mod upgrade;
 
 use std::fmt::Write;
@@ -24,7 +26,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use self::accounts::{Accounts, LIVE, SUPERUSER, Script, Settings, Superuser};
-pub use self::archive::{Archive, Ends};
+pub use self::archive::{Archive, Edit, Ends, Swap};
 use super::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::mysql::Flavour;

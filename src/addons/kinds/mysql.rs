@@ -180,6 +180,8 @@ impl Kind for Mysql {
             import_prefix: format!("DROP DATABASE `{name}`; CREATE DATABASE `{name}`; USE `{name}`;\n"),
             // Changes of tables are no part of a transaction.
             atomic: false,
+            swap: None,
+            edit: None,
             password_variable: "MYSQL_PWD",
             check: is_whole_dump,
         })

@@ -91,6 +91,8 @@ impl Kind for Postgres {
             import_prefix: String::new(),
             // All or nothing, as it is one transaction.
             atomic: true,
+            swap: None,
+            edit: None,
             password_variable: "PGPASSWORD",
             // It has no mark at its end: pg_restore notices what is cut off, and nothing is committed then.
             check: |ends| {

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::accounts::RabbitmqAccounts;
-use super::{Access, Accounts, ImageSettings, Kind, LoginCheck, in_time, login_url};
+use super::{
+    Access, Accounts, Archive, ImageSettings, Kind, LoginCheck, in_time, login_url, rabbitmq_archive,
+};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -74,6 +76,10 @@ impl Kind for Rabbitmq {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(open(address, name, login, password))
+    }
+
+    fn archive(&self, _name: &Name) -> Option<Archive> {
+        Some(rabbitmq_archive::archive())
     }
 
     fn client_elsewhere(&self) -> Option<&'static str> {

@@ -11,7 +11,10 @@ use tokio::net::TcpStream;
 
 use super::accounts::RedisAccounts;
 use super::upgrade::Upgrade;
-use super::{Access, Accounts, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url};
+use super::{
+    Access, Accounts, Archive, ClientCommand, ImageSettings, Kind, LoginCheck, Settings, in_time, login_url,
+    redis_archive,
+};
 use crate::addons::secrets::Password;
 use crate::config::Plan;
 use crate::dialect::{Name, Protocol};
@@ -20,6 +23,7 @@ use crate::dialect::{Name, Protocol};
 pub struct Redis {
     name: &'static str,
     client: &'static str,
+    check: &'static str,
     version: &'static [&'static str],
     accounts: RedisAccounts,
 }
@@ -28,6 +32,7 @@ pub struct Redis {
 pub static REDIS: Redis = Redis {
     name: "redis",
     client: "redis-cli",
+    check: "redis-check-rdb",
     version: &["redis-server", "--version"],
     accounts: RedisAccounts { client: "redis-cli" },
 };
@@ -35,6 +40,7 @@ pub static REDIS: Redis = Redis {
 pub static VALKEY: Redis = Redis {
     name: "valkey",
     client: "valkey-cli",
+    check: "valkey-check-rdb",
     version: &["valkey-server", "--version"],
     accounts: RedisAccounts { client: "valkey-cli" },
 };
@@ -93,6 +99,10 @@ impl Kind for Redis {
         password: &'a Password,
     ) -> LoginCheck<'a> {
         in_time(ping(address, login, password))
+    }
+
+    fn archive(&self, _name: &Name) -> Option<Archive> {
+        Some(redis_archive::archive(self.client, self.check))
     }
 
     fn upgrade(&self) -> Option<Upgrade> {
@@ -172,7 +182,7 @@ mod tests {
         let hash = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
         assert_eq!(
             secret,
-            format!("user default reset\nuser blog on #{hash} ~* &* +@all -@admin +config|get\n")
+            format!("user default reset ~* &* +@all\nuser blog on #{hash} ~* &* +@all -@admin +config|get\n")
         );
     }
 }

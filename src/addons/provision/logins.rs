@@ -32,6 +32,19 @@ impl Provisioner {
         self.secrets.ensure(&addon.name, uid, users_text).map_err(file_failure)
     }
 
+    /// Brings the files that engines read their users from up to date with this version, for their next start, also one that
+    /// Docker makes by itself.
+    pub fn refresh_secrets(&self) {
+        for addon in self.store.addons().unwrap_or_default() {
+            if !self.secrets.exists(&addon.name).unwrap_or(false) {
+                continue;
+            }
+            if let Err(failure) = self.ensure_secret(&addon) {
+                tracing::warn!(addon = %addon.name, ?failure, "its file of users is as it was");
+            }
+        }
+    }
+
     /// Who logs in for the application now, and with which password.
     pub fn application(&self, addon: &Addon) -> Result<(String, Password), Failure> {
         let logins = self.store.logins(&addon.name).map_err(store_failure)?;

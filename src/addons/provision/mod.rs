@@ -3,6 +3,7 @@
 //! Every action can be repeated: what is there already and ours is left as it is. What is there and somebody
 //! else's is never touched.
 
+mod beside;
 mod containers;
 mod engine;
 mod exec;
@@ -218,7 +219,7 @@ impl Provisioner {
     }
 
     /// What the engine said last. Empty if that cannot be found out: it is only there to explain something else.
-    pub(super) async fn last_log_line(&self, container: &str) -> String {
+    pub(in crate::addons) async fn last_log_line(&self, container: &str) -> String {
         let Ok(docker) = self.docker().await else { return String::new() };
         let options = query::LogsOptionsBuilder::default().stdout(true).stderr(true).tail("1").build();
         let mut lines = std::pin::pin!(docker.logs(container, Some(options)));

@@ -6,12 +6,14 @@
 mod answers;
 mod apps;
 mod audit;
+mod backups;
 mod events;
 mod logins;
 pub mod operation;
 mod row;
 mod schema;
 mod settings;
+mod swaps;
 mod tokens;
 mod upgrades;
 
@@ -29,6 +31,7 @@ pub use self::apps::AttachError;
 pub use self::audit::AuditEntry;
 pub use self::events::Event;
 pub use self::logins::Written;
+pub use self::swaps::Swapped;
 pub use self::tokens::TokenRow;
 use super::{Addon, now_ms};
 use crate::dialect::Name;
@@ -145,6 +148,9 @@ impl Store {
             transaction.execute("DELETE FROM addons WHERE name = ?1", [name.as_str()])?;
             apps::remove_of(transaction, name)?;
             upgrades::remove_of(transaction, name)?;
+            swaps::remove_of(transaction, name)?;
+            backups::remove_of(transaction, name)?;
+            transaction.execute("DELETE FROM schedules WHERE addon = ?1", [name.as_str()])?;
             logins::remove_of(transaction, name)?;
             settings::remove_of(transaction, name)?;
             events::add(transaction, &Event::forgotten(&addon), true)

@@ -150,6 +150,41 @@ pub(super) const MIGRATIONS: &[&str] = &[
     UPDATE events SET to_state = 'deprovisioning' WHERE to_state = 'destroying';
     UPDATE events SET to_state = 'deprovisioned' WHERE to_state = 'destroyed';
     ",
+    "
+    CREATE TABLE swaps (
+        addon   TEXT PRIMARY KEY,         -- whose files have been changed for those of an import
+        checked TEXT                      -- the start of its container before that
+    ) STRICT;
+    ",
+    "
+    CREATE TABLE backups (
+        id            TEXT PRIMARY KEY,
+        addon         TEXT NOT NULL,      -- there may be none of this name any more
+        kind          TEXT NOT NULL,
+        plan          TEXT NOT NULL,
+        image         TEXT NOT NULL,
+        target        TEXT NOT NULL,
+        state         TEXT NOT NULL,      -- writing, verifying, storing, good, failed, removing
+        reason        TEXT,
+        extension     TEXT NOT NULL,
+        bytes         INTEGER NOT NULL,
+        sha256        TEXT NOT NULL,
+        stored_bytes  INTEGER NOT NULL,   -- encrypted, where it is
+        stored_sha256 TEXT NOT NULL,
+        encrypted     INTEGER NOT NULL,
+        scheduled     INTEGER NOT NULL,
+        started_at    INTEGER NOT NULL,
+        finished_at   INTEGER
+    ) STRICT;
+    CREATE INDEX backups_of_addon ON backups (addon, started_at);
+    CREATE TABLE provisional (
+        addon TEXT PRIMARY KEY            -- goes again if Pierhead ends before what it is there for
+    ) STRICT;
+    CREATE TABLE schedules (
+        addon    TEXT PRIMARY KEY,
+        every_ms INTEGER NOT NULL         -- how often it is backed up, instead of as the configuration says; 0: never
+    ) STRICT;
+    ",
 ];
 
 /// Sets the connection up and applies what is missing. Each step is one transaction.

@@ -19,7 +19,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 pub use self::apps::{AppVerb, Attachment, EnvFormat};
 pub use self::bindings::BindingVerb;
 pub use self::create::CreateArgs;
-pub use self::data::DataVerb;
+pub use self::data::{BackupsArgs, DataVerb};
 pub use self::globals::Globals;
 pub use self::set::SetArgs;
 pub use self::tokens::{Role as TokenRole, TokenVerb};

@@ -261,7 +261,10 @@ impl Api {
             settled: life.is_settled(),
             step: life.state.step().map(|step| step.as_str().to_owned()),
             reason: life.reason.clone(),
-            progress: if life.is_settled() { None } else { self.progress(&addon.name) },
+            progress: match life.is_settled() {
+                true => self.backups.progress(&addon.name),
+                false => self.progress(&addon.name),
+            },
             container: addon.container_id.clone(),
             archive: kinds::find(addon.kind.as_str())
                 .filter(|_| addon.order.is_docker())

@@ -200,23 +200,24 @@ impl Api {
 
     /// Fails if something has this name already that is none of the store's.
     async fn check_free(&self, name: &Name, wanted: &Wanted) -> Result<(), ApiError> {
-        let taken = |what: String| {
-            let message = format!("{what} has the name {name} already; nothing was changed");
-            ApiError::conflict("name_taken", message, "take another name, or remove or rename it")
-        };
         if !wanted.order.is_docker() {
             let protocol = wanted.kind.map(|kind| kind.protocol());
             let route = protocol.and_then(|protocol| self.table.lookup(protocol, name.as_str()));
             let secret = self.provisioner.secrets().path(name);
             return match route {
-                Some(_) => Err(taken("a container".into())),
-                None if secret.exists() => Err(taken(format!("the file {}", secret.display()))),
+                Some(_) => Err(taken(name, "a container")),
+                None if secret.exists() => Err(taken(name, &format!("the file {}", secret.display()))),
                 None => Ok(()),
             };
         }
+        self.check_free_in_docker(name).await
+    }
+
+    /// Fails if Docker has something of this name already.
+    pub(super) async fn check_free_in_docker(&self, name: &Name) -> Result<(), ApiError> {
         match self.provisioner.in_the_way(name).await {
             Ok(None) => Ok(()),
-            Ok(Some(what)) => Err(taken(what)),
+            Ok(Some(what)) => Err(taken(name, &what)),
             Err(failure) => Err(docker_down(failure)),
         }
     }
@@ -244,3 +245,8 @@ fn docker_down(failure: Failure) -> ApiError {
 }
 
 const WHAT_TO_SEND: &str = r#"send JSON such as {"kind": "postgres", "name": "blog"}; "plan", "app" and - for what is in no container - "arguments" and "password" may be added, "name" left out"#;
+
+fn taken(name: &Name, what: &str) -> ApiError {
+    let message = format!("{what} has the name {name} already; nothing was changed");
+    ApiError::conflict("name_taken", message, "take another name, or remove or rename it")
+}

@@ -83,6 +83,7 @@ impl From<ArchiveError> for ApiError {
             ArchiveError::Spool(_) => {
                 ApiError::unavailable("disk_failed", message, "see whether the disk of data_dir is full")
             }
+            ArchiveError::Store(error) => error.into(),
             ArchiveError::Docker(_) => {
                 ApiError::unavailable("docker_down", message, "start Docker, then try again")
             }

@@ -45,6 +45,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, "`pierhead list` shows what there is")
     }
 
+    /// 404: there is no such thing, in these words.
+    pub fn missing(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message.into(), hint)
+    }
+
     /// 404: an addon is not being upgraded.
     pub fn no_upgrade(name: &Name) -> Self {
         let message = format!("there is no upgrade of {name} that is not finished");

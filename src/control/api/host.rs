@@ -123,12 +123,15 @@ pub async fn status(State(api): State<Arc<Api>>) -> Result<Json<Status>, ApiErro
 /// The page for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, ApiError> {
+    let counts = api.backups.counts();
+    let backups = metrics::BackupsSeen { counts, rows: &api.store.backups(None)? };
     let page = metrics::page(
         &*api.edge,
         &api.table,
         api.watch.counters(),
         &api.store.addons()?,
         &api.reconciler.board,
+        &backups,
     );
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page))
 }

@@ -7,6 +7,7 @@
 mod addons;
 mod apps;
 mod audit;
+mod backups;
 mod binding_errors;
 mod bindings;
 pub mod caller;
@@ -46,6 +47,7 @@ use crate::addons::provision::Provisioner;
 use crate::addons::store::Store;
 use crate::config::Config;
 use crate::control::backends::Backends;
+use crate::control::backups::Backups;
 use crate::control::credentials::Credentials;
 use crate::control::edge_status::EdgeStatus;
 use crate::control::reconciler::Reconciler;
@@ -75,6 +77,8 @@ pub struct Api {
     pub provisioner: Arc<Provisioner>,
     /// Exports and imports.
     pub archives: Arc<Archives>,
+    /// Backups, restores and clones.
+    pub(in crate::control) backups: Arc<Backups>,
     /// Carries upgrades out.
     pub(in crate::control) upgrader: Arc<Upgrader>,
     /// Carries out what the rows of logins say.
@@ -124,6 +128,13 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(variables::new_secret))
         .routes(routes!(data::export))
         .routes(routes!(data::import))
+        .routes(routes!(backups::of_addon, backups::begin))
+        .routes(routes!(backups::info, backups::remove))
+        .routes(routes!(backups::list))
+        .routes(routes!(backups::adopt))
+        .routes(routes!(backups::schedule, backups::set_schedule))
+        .routes(routes!(backups::restore))
+        .routes(routes!(backups::clone_addon))
         .routes(routes!(logs::logs))
         .routes(routes!(upgrades::info, upgrades::begin, upgrades::cancel))
         .routes(routes!(upgrades::finish))

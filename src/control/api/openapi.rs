@@ -43,14 +43,14 @@ pub fn finish(document: &mut OpenApi) {
             describe_answers(operation);
             add_error(operation);
         });
-        let PathItem { post, patch, delete, .. } = item;
-        [post, patch, delete].into_iter().flatten().for_each(add_key);
+        let PathItem { post, put, patch, delete, .. } = item;
+        [post, put, patch, delete].into_iter().flatten().for_each(add_key);
     }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let PathItem { get, post, patch, delete, .. } = item;
-    [get, post, patch, delete].into_iter().flatten()
+    let PathItem { get, post, put, patch, delete, .. } = item;
+    [get, post, put, patch, delete].into_iter().flatten()
 }
 
 /// For generators of clients: `addons_list`, since there are lists of other things too.

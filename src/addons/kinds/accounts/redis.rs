@@ -49,14 +49,21 @@ impl Accounts for RedisAccounts {
         vec![self.commands(format!("ACL DELUSER {login}\n"), |said| said.parse::<u64>().is_ok())]
     }
 
+    /// It is only about which data there are: nothing of them belongs to a user.
+    fn acting_as(&self, _addon: &Name) -> Option<Vec<String>> {
+        Some(vec![])
+    }
+
     fn users_text(
         &self,
         _addon: &Name,
         accounts: &[Account],
         superuser: Option<&Password>,
     ) -> Option<String> {
-        // Reset, `default` is off, and could do nothing if somebody turned it on.
-        let mut text = "user default reset\n".to_owned();
+        // Reset, `default` is off, has no password, and lets nobody in. It may do everything all the same: what a start replays
+        // of the append-only file runs as `default`, and a transaction that this user may not do is dropped without a word
+        // (Redis issue 14541, Valkey issue 3983).
+        let mut text = "user default reset ~* &* +@all\n".to_owned();
         if let Some(password) = superuser {
             text.push_str(&format!("user {SUPERUSER} on #{} ~* &* +@all\n", hash(password)));
         }

@@ -1,6 +1,7 @@
 //! What goes over the control socket, for the server and the CLI alike. All of it is JSON.
 
 mod apps;
+mod backups;
 mod bindings;
 mod create;
 mod history;
@@ -9,6 +10,7 @@ mod tokens;
 mod upgrades;
 
 pub use apps::*;
+pub use backups::*;
 pub use bindings::*;
 pub use create::*;
 pub use history::*;

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 
+use super::row::parsed;
 use super::{Store, StoreError};
 use crate::addons::Addon;
 use crate::addons::backups::{Backup, State};
@@ -159,18 +160,6 @@ fn read(row: &Row<'_>) -> Result<Backup, StoreError> {
         started_at: row.get("started_at")?,
         finished_at: row.get("finished_at")?,
     })
-}
-
-fn parsed<T>(
-    row: &Row<'_>,
-    column: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, StoreError> {
-    let value: String = row.get(column)?;
-    match parse(&value) {
-        Some(parsed) => Ok(parsed),
-        None => Err(StoreError::Row { name: row.get("addon")?, column, value }),
-    }
 }
 
 #[cfg(test)]

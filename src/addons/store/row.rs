@@ -110,7 +110,8 @@ fn order(row: &Row<'_>) -> Result<Order, StoreError> {
     })
 }
 
-fn parsed<T>(
+/// A word of a row as what it stands for. The error names the addon whose row it is.
+pub(super) fn parsed<T>(
     row: &Row<'_>,
     column: &'static str,
     parse: impl Fn(&str) -> Option<T>,
@@ -118,6 +119,9 @@ fn parsed<T>(
     let value: String = row.get(column)?;
     match parse(&value) {
         Some(parsed) => Ok(parsed),
-        None => Err(StoreError::Row { name: row.get("name")?, column, value }),
+        None => {
+            let name = row.get("name").or_else(|_| row.get("addon"))?;
+            Err(StoreError::Row { name, column, value })
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row, Transaction, named_params};
 
+use super::row::parsed;
 use super::{Store, StoreError};
 use crate::addons::upgrade::{Method, Place, Stage, Upgrade};
 use crate::addons::{Addon, UnixMs};
@@ -122,18 +123,6 @@ fn read(row: &Row<'_>) -> Result<Upgrade, StoreError> {
         started_at: row.get("started_at")?,
         moved_bytes: row.get::<_, i64>("moved_bytes")?.unsigned_abs(),
     })
-}
-
-fn parsed<T>(
-    row: &Row<'_>,
-    column: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, StoreError> {
-    let value: String = row.get(column)?;
-    match parse(&value) {
-        Some(parsed) => Ok(parsed),
-        None => Err(StoreError::Row { name: row.get("addon")?, column, value }),
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ fn mqtts_leads_by_host_name_on_the_port_of_mqtt() {
         ("paho-5", "mqtt_cases.py"),
         ("mqtt.js-3.1.1", "mqtt_cases.js"),
         ("mqtt.js-5", "mqtt_cases.js"),
+        ("mosquitto_pub-3.1.1", "mosquitto_cases.py"),
+        ("mosquitto_pub-5", "mosquitto_cases.py"),
     ];
-    // One for each of login, bulk, stream, will twice, and wrong, and fifty.
+    // One for each of login, bulk, stream, will twice, and wrong, and fifty; mosquitto's programs take two for some.
     MQTTS.leads_by_host_name(8883, &drivers, 55);
 }

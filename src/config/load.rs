@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{at_offset, located};
-use super::{Config, ConfigError, DEFAULT_PATH};
+use super::{Config, ConfigError, DEFAULT_PATH, default_plan};
 use crate::dialect::mysql::Flavour;
 use crate::dialect::{Name, Protocol, Speaks};
 
@@ -29,6 +29,8 @@ impl Config {
     /// Parses a configuration. `path` is for messages only.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Config = toml::from_str(text).map_err(|error| located(text, path, &error))?;
+        // A file that has but a [plan.large] says what differs: kinds that name no plan have theirs all the same.
+        config.plans.entry(default_plan()).or_default();
         let source = Arc::new((text.to_owned(), path.to_owned()));
         config.providers.values_mut().for_each(|provider| provider.stands_in(&source));
         config.check_references(text, path)?;

@@ -1,6 +1,7 @@
 //! `pierhead.toml` parsed into types that cannot hold a wrong value. A wrong key or value is reported with
 //! file, line, column and what was expected. Flags come before `PIERHEAD_*` variables, these before the file.
 
+mod addon;
 mod backup;
 mod core;
 mod error;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub(crate) use self::addon::default_plan;
+pub use self::addon::{KindConfig, Plan};
 pub use self::backup::{BackupConfig, Place};
 pub use self::core::{CoreConfig, Cores};
 pub use self::error::ConfigError;
@@ -86,8 +89,8 @@ impl Default for Config {
             limits: Limits::default(),
             tcp: TcpConfig::default(),
             backup: BackupConfig::default(),
-            plans: BTreeMap::from([(fixed_name("small"), Plan::default())]),
-            kinds: DEFAULT_IMAGES.map(|(kind, image)| (fixed_name(kind), KindConfig::image(image))).into(),
+            plans: addon::default_plans(),
+            kinds: addon::default_kinds(),
             providers: BTreeMap::new(),
             backends: BackendConfig::default(),
             deadlines: DeadlineConfig::default(),
@@ -272,81 +275,12 @@ impl Default for TcpConfig {
     }
 }
 
-/// How large an addon may be.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Plan {
-    /// CPUs, in fractions (0.5 is half of one).
-    #[serde(deserialize_with = "units::cpus")]
-    pub cpus: f64,
-    /// Memory, swap included.
-    pub memory: Size,
-    /// Processes and threads.
-    pub pids: u32,
-    /// Connections through the edge at once; 0 for no limit.
-    pub connections_max: u32,
-    /// What its volume may hold; none for no limit. Holds where the file system below Docker's volumes has project quotas.
-    pub disk: Option<Size>,
-    /// Further arguments for the engines, by kind, behind those of `[kind.KIND]`.
-    pub args: BTreeMap<Name, Vec<String>>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        let (memory, args) = (Size::from_mib(512), BTreeMap::new());
-        Plan { cpus: 1.0, memory, pids: 256, connections_max: 90, disk: None, args }
-    }
-}
-
-/// An engine that can be provisioned.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KindConfig {
-    /// The container image.
-    pub image: String,
-    /// The plan of an addon that names none.
-    #[serde(default = "default_plan")]
-    pub plan: Name,
-    /// Further arguments for the engine, behind the image's entry point.
-    #[serde(default)]
-    pub args: Vec<String>,
-    /// The user (uid) inside the image who must be able to read the file with the secret. Default: that of the kind's
-    /// official image.
-    #[serde(default)]
-    pub secret_uid: Option<u32>,
-}
-
-impl KindConfig {
-    fn image(image: &str) -> Self {
-        KindConfig { image: image.into(), plan: default_plan(), args: vec![], secret_uid: None }
-    }
-}
-
-/// The official images of the kinds.
-const DEFAULT_IMAGES: [(&str, &str); 10] = [
-    ("postgres", "postgres:17"),
-    ("mariadb", "mariadb:11.8"),
-    ("mysql", "mysql:8.4"),
-    ("redis", "redis:7"),
-    ("valkey", "valkey/valkey:8"),
-    ("rabbitmq", "rabbitmq:4"),
-    ("mongodb", "mongo:7"),
-    ("nats", "nats:2"),
-    ("mosquitto", "eclipse-mosquitto:2"),
-    ("memcached", "memcached:1.6"),
-];
-
 fn tcp_connections_max() -> u32 {
     256
 }
 
-/// The plan of what names none.
-pub(crate) fn default_plan() -> Name {
-    fixed_name("small")
-}
-
 fn fixed_name(text: &'static str) -> Name {
-    Name::parse(text).expect("a name written in this file")
+    Name::parse(text).expect("a name written in this directory")
 }
 
 #[cfg(test)]

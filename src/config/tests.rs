@@ -42,6 +42,21 @@ fn providers_and_what_is_waited_for_are_checked() {
 }
 
 #[test]
+fn plans_and_networks_are_checked() {
+    assert_error(
+        "[plan.big]\nargs = { oracle = [\"-c\"] }",
+        "1:1",
+        &["plan big has args of the kind oracle", "expected one of", "postgres"],
+    );
+    assert_error("[plan.big]\ndisk = 10", "2:8", &["integer `10`"]);
+    assert_error("[docker]\nnetwork_containers_max = 1023", "2:26", &["from 1 to 1022"]);
+    assert_eq!(parse("[plan.large]").unwrap().plans.len(), 2);
+    let plan = &parse("[plan.small]\ndisk = \"1GiB\"\nargs = { redis = [\"--hz\", \"50\"] }").unwrap().plans
+        ["small"];
+    assert_eq!((plan.disk.unwrap().bytes(), plan.args["redis"].len()), (1 << 30, 2));
+}
+
+#[test]
 fn errors_say_where_and_what_was_expected() {
     assert_error("data_dir = \"/x\"\nfoo = 1\n", "2:1", &["unknown field `foo`", "expected one of"]);
     assert_error("[limits]\ndial_timeout = \"5 parsecs\"", "2:16", &["5 parsecs", "\"10s\""]);

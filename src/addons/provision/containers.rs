@@ -70,9 +70,17 @@ impl Provisioner {
         match self.docker().await?.start_container(container, None).await {
             Err(BollardError::DockerResponseServerError { message, .. }) if says_is_there(&message) => {
                 if let Some(pid) = process_of(container) {
-                    // A second engine on the same data would ruin them.
+                    // A second engine on the same data would ruin them: the next try goes on once this one has ended.
+                    let ended =
+                        tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;
+                    tracing::warn!(
+                        container,
+                        pid,
+                        ?ended,
+                        "a process of a container that Docker has lost track of is ended"
+                    );
                     return Err(Failure::Retry(format!(
-                        "Docker has lost track of its container, of which the process {pid} runs on: end that (kill {pid})"
+                        "Docker has lost track of its container, of which the process {pid} ran on: it is being ended"
                     )));
                 }
                 self.remove_container(container).await?;

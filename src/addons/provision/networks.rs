@@ -22,11 +22,10 @@ impl Provisioner {
         let mut networks = self.our_networks().await?;
         // The fullest first would save bridges; the oldest first is what people expect to see.
         networks.sort_by_key(|network| network_number(network.name.as_deref().unwrap_or("")));
-        let max = self.config.docker.network_containers_max as usize;
-        for id in networks.into_iter().filter_map(|network| network.id) {
-            if self.containers_on(&id).await? < max {
-                return Ok(Some(id));
-            }
+        let (max, containers) = (self.config.docker.network_containers_max, self.all_containers().await?);
+        let has_room = |id: &String| containers_on(&containers, id) < max as usize;
+        if let Some(id) = networks.into_iter().filter_map(|network| network.id).find(has_room) {
+            return Ok(Some(id));
         }
         if make { self.make_network().await.map(Some) } else { Ok(None) }
     }
@@ -59,21 +58,24 @@ impl Provisioner {
     /// Removes the networks that no container hangs on. What fails is tried again with the next addon.
     pub async fn remove_unused_networks(&self) {
         let _one_at_a_time = self.networks.lock().await;
-        let (Ok(networks), Ok(docker)) = (self.our_networks().await, self.docker().await) else { return };
+        let (Ok(networks), Ok(containers), Ok(docker)) =
+            (self.our_networks().await, self.all_containers().await, self.docker().await)
+        else {
+            return;
+        };
         for id in networks.into_iter().filter_map(|network| network.id) {
             // Stopped containers are not in the way of removing a network, but could not be started afterwards.
-            if matches!(self.containers_on(&id).await, Ok(0)) {
+            if containers_on(&containers, &id) == 0 {
                 let _ = docker.remove_network(&id).await;
             }
         }
     }
 
-    /// How many containers are on a network, or will be once they are started: Docker's own filter does not know these.
-    pub(super) async fn containers_on(&self, network: &str) -> Result<usize, Failure> {
+    /// Everybody's containers, started or not: Docker's own filter by network does not know those that never were.
+    pub(super) async fn all_containers(&self) -> Result<Vec<ContainerSummary>, Failure> {
         let options = query::ListContainersOptionsBuilder::default().all(true).build();
         let containers = self.docker().await?.list_containers(Some(options)).await;
-        let containers = containers.map_err(|error| self.engine.failure(error))?;
-        Ok(containers.iter().filter(|container| is_on(container, network)).count())
+        containers.map_err(|error| self.engine.failure(error))
     }
 
     /// Makes the network with the first free number; numbers of somebody else's are skipped. Docker lets two
@@ -117,6 +119,11 @@ impl Provisioner {
             ..Default::default()
         }
     }
+}
+
+/// How many of these are on a network, or will be once they are started.
+pub(super) fn containers_on(containers: &[ContainerSummary], network: &str) -> usize {
+    containers.iter().filter(|container| is_on(container, network)).count()
 }
 
 /// A container that was never started knows its network only as it was asked for.

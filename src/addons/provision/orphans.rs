@@ -5,6 +5,7 @@ use std::fs;
 
 use bollard::query_parameters as query;
 
+use super::networks::containers_on;
 use super::spec::is_volume_name;
 use super::{Failure, LABEL_INSTANCE, LABEL_MANAGED, LABEL_NAME, Provisioner, file_failure};
 use crate::dialect::Name;
@@ -34,10 +35,10 @@ impl Provisioner {
 
     /// Names of the networks that no container hangs on.
     pub async fn unused_networks(&self) -> Result<Vec<String>, Failure> {
-        let mut unused = vec![];
+        let (mut unused, containers) = (vec![], self.all_containers().await?);
         for network in self.our_networks().await? {
             let id = network.id.unwrap_or_default();
-            if self.containers_on(&id).await? == 0 {
+            if containers_on(&containers, &id) == 0 {
                 unused.push(network.name.unwrap_or(id));
             }
         }
